@@ -1,0 +1,106 @@
+//! A clock that is moved by hand, for tests, benches and simulations in virtual time.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
+use super::{Clock, Moment};
+
+/// A clock that stands still until [`ManualClock::advance`] moves it.
+#[derive(Clone, Debug)]
+pub struct ManualClock {
+    state: Arc<watch::Sender<State>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    now: Moment,
+    wall: DateTime<Utc>,
+    sleepers: usize,
+}
+
+impl ManualClock {
+    /// A clock that stands at `wall`.
+    pub fn new(wall: DateTime<Utc>) -> Self {
+        let state = State { now: Moment::after_start(Duration::from_secs(1_000_000)), wall, sleepers: 0 };
+        Self { state: Arc::new(watch::Sender::new(state)) }
+    }
+
+    /// Moves both scales forward and wakes whoever waited for it.
+    pub fn advance(&self, by: Duration) {
+        self.state.send_modify(|state| {
+            state.now = state.now + by;
+            state.wall += TimeDelta::from_std(by).unwrap_or(TimeDelta::MAX);
+        });
+    }
+
+    /// Moves the wall clock alone, as a clock that was set wrong and is put right.
+    pub fn jump_wall(&self, by: TimeDelta) {
+        self.state.send_modify(|state| state.wall += by);
+    }
+
+    /// Completes once at least `count` tasks wait for this clock.
+    pub async fn sleeping(&self, count: usize) {
+        let mut changes = self.state.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = changes.wait_for(|state| state.sleepers >= count).await;
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Moment {
+        self.state.borrow().now
+    }
+
+    fn wall(&self) -> DateTime<Utc> {
+        self.state.borrow().wall
+    }
+
+    fn sleep_until(&self, until: Moment) -> BoxFuture<'static, ()> {
+        let state = Arc::clone(&self.state);
+        Box::pin(async move {
+            let mut changes = state.subscribe();
+            if state.borrow().now >= until {
+                return;
+            }
+            let _sleeper = Sleeper::new(&state);
+            let _ = changes.wait_for(|state| state.now >= until).await;
+        })
+    }
+}
+
+/// Counts a waiting task for as long as it waits, also when it is dropped.
+struct Sleeper<'a>(&'a watch::Sender<State>);
+
+impl<'a> Sleeper<'a> {
+    fn new(state: &'a watch::Sender<State>) -> Self {
+        state.send_modify(|state| state.sleepers += 1);
+        Self(state)
+    }
+}
+
+impl Drop for Sleeper<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|state| state.sleepers -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn sleepers_wake_when_their_moment_has_come() {
+        let clock = ManualClock::new(DateTime::UNIX_EPOCH);
+        let until = clock.now() + Duration::from_secs(5);
+        let sleeper = tokio::spawn(clock.sleep_until(until));
+        clock.sleeping(1).await;
+        clock.advance(Duration::from_secs(4));
+        assert!(!sleeper.is_finished());
+        clock.advance(Duration::from_secs(1));
+        sleeper.await.unwrap();
+        assert_eq!(clock.wall(), DateTime::UNIX_EPOCH + TimeDelta::seconds(5));
+    }
+}

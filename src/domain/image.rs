@@ -1,0 +1,175 @@
+//! Names of a registry's things: image, tag, digest. A tag never flows where a digest is due.
+
+use std::{fmt, str::FromStr};
+
+use super::NameError;
+
+/// An image's repository in a registry: `host/name`, without tag or digest.
+///
+/// Grammar: the distribution specification's `<name>` and a host with an optional port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ImageName {
+    host: String,
+    name: String,
+}
+
+impl ImageName {
+    /// The registry's host, with its port where one was given.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The repository's name inside the registry.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The image pinned by digest, as `image:` lines and kustomize take it.
+    pub fn pinned(&self, digest: &Digest) -> String {
+        format!("{self}@{digest}")
+    }
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host, self.name)
+    }
+}
+
+impl FromStr for ImageName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let error = || NameError::new("an image as `host/name`", text);
+        let (host, name) = text.split_once('/').ok_or_else(error)?;
+        // A host is told from a path component as Docker does; Docker Hub must be named too.
+        if !(host.contains('.') || host.contains(':') || host == "localhost") {
+            return Err(error());
+        }
+        // The reference grammar itself is the library's; the tag only completes it.
+        let parsed: oci_distribution::Reference = format!("{text}:x").parse().map_err(|_| error())?;
+        if parsed.tag() != Some("x") || parsed.digest().is_some() || !text.ends_with(name) {
+            return Err(error());
+        }
+        // Docker Hub's one-part names live below `library/`, and its API has a host of its own.
+        let name = parsed.repository().to_owned();
+        let host = if host == "index.docker.io" { "docker.io" } else { host };
+        Ok(Self { host: host.to_ascii_lowercase(), name })
+    }
+}
+
+/// A tag: `[A-Za-z0-9_][A-Za-z0-9._-]{0,127}`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tag(String);
+
+impl Tag {
+    /// The tag.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Tag {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let legal = text.len() <= 128
+            && text.bytes().next().is_some_and(word)
+            && text.bytes().all(|byte| word(byte) || byte == b'.' || byte == b'-');
+        if legal { Ok(Self(text.to_owned())) } else { Err(NameError::new("a legal tag", text)) }
+    }
+}
+
+/// A content digest: `sha256:` and 64 lower-case hex digits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest(String);
+
+impl Digest {
+    /// The digest with its algorithm.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        use sha2::Digest as _;
+        use std::fmt::Write as _;
+        let mut text = "sha256:".to_owned();
+        for byte in sha2::Sha256::digest(bytes) {
+            write!(text, "{byte:02x}").expect("writing to a string cannot fail");
+        }
+        Self(text)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let legal = text
+            .strip_prefix("sha256:")
+            .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
+        if legal {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::new("a digest as `sha256:` and 64 hex digits", text))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_name_host_and_repository() {
+        let image: ImageName = "ghcr.io/myorg/front".parse().unwrap();
+        assert_eq!((image.host(), image.name()), ("ghcr.io", "myorg/front"));
+        let image: ImageName = "localhost:5000/front".parse().unwrap();
+        assert_eq!((image.host(), image.name()), ("localhost:5000", "front"));
+        let image: ImageName = "docker.io/nginx".parse().unwrap();
+        assert_eq!((image.host(), image.name()), ("docker.io", "library/nginx"));
+        for bad in [
+            "",
+            "front",
+            "myorg/front",
+            "ghcr.io/",
+            "ghcr.io/Front",
+            "ghcr.io/a/../b",
+            "ghcr.io/a:tag",
+            "ghcr.io/a@sha256:00",
+            "ghcr.io//a",
+            "ghcr.io/a?b",
+            "user@ghcr.io/a",
+        ] {
+            assert!(bad.parse::<ImageName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tags_and_digests_are_checked() {
+        for bad in ["", "-a", ".a", "a/b", "a b", "é", &"x".repeat(129), "a?b", "a#b"] {
+            assert!(bad.parse::<Tag>().is_err(), "{bad}");
+        }
+        assert!("sha-0123._-".parse::<Tag>().is_ok());
+        assert_eq!(Digest::of(b"").as_str(), "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        for bad in
+            ["", "sha256:", "not a digest", "sha256:E3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]
+        {
+            assert!(bad.parse::<Digest>().is_err(), "{bad}");
+        }
+    }
+}

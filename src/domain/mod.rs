@@ -1,0 +1,19 @@
+//! The words of the field and the rules between them. No I/O, no clock, no protocol.
+//!
+//! * *head*: the newest commit of a line; *line*: a pull request, or an own branch that has none.
+//! * *check run*, *status*: what CI reports of a commit; their newest by source and name decide the *verdict*.
+//! * *walk*: a line's own commits from the head back, never past the *merge base*.
+//! * *test merge*: GitHub's merge of head and base (`refs/pull/N/merge`), which most CI builds.
+//! * *tag*, *digest*, *reference*: as in the OCI distribution specification.
+
+mod checks;
+mod image;
+mod names;
+mod snapshot;
+
+pub use self::{
+    checks::{Check, CheckState, Source},
+    image::{Digest, ImageName, Tag},
+    names::{Branch, CommitSha, NameError, Repo, excerpt, looks_unrendered},
+    snapshot::{Commit, CommitFacts, Commits, Pull, Repository, Snapshot, Tip},
+};

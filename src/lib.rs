@@ -1,0 +1,6 @@
+//! lastgreen answers Argo CD's question "which images may this pull request's preview run?" with the digests of the
+//! *last green build*: the newest commit whose CI succeeded and whose images all exist, every image from that commit.
+
+pub mod clock;
+pub mod domain;
+pub mod upstream;

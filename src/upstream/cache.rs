@@ -1,0 +1,265 @@
+//! A bounded cache whose freshness is the caller's business.
+//!
+//! moka bounds it and coalesces the callers; it has no clock that can be passed in, so every entry carries the moment
+//! its load *began*, and a caller says how old that may be. An invalidation is therefore just a later moment: a load
+//! that began before it can never satisfy a caller who came after it, in whatever order they finish.
+//! The load runs in a task of its own: a caller that goes away loses nothing, and the next finds the work done.
+
+use std::{fmt, future::Future, hash::Hash, sync::Arc};
+
+use super::UpstreamError;
+use crate::clock::{Moment, SharedClock};
+
+/// Values and failures by key.
+pub struct Cache<K, V> {
+    entries: moka::future::Cache<K, Entry<V>>,
+    clock: SharedClock,
+}
+
+#[derive(Clone)]
+struct Entry<V> {
+    began: Moment,
+    outcome: Result<V, Failure>,
+}
+
+#[derive(Clone)]
+struct Failure {
+    error: UpstreamError,
+    until: Moment,
+}
+
+impl<V> Entry<V> {
+    /// Whether this entry answers a caller who needs something that began at `not_before` or later.
+    fn serves(&self, not_before: Moment, now: Moment) -> bool {
+        match &self.outcome {
+            Ok(_) => self.began >= not_before,
+            // A failure is believed for its own lifetime, however urgent the caller is: asking again at once is
+            // what gets credentials banned.
+            Err(failure) => now < failure.until,
+        }
+    }
+}
+
+impl<K, V> Cache<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// A cache for at most `capacity` entries.
+    pub fn new(capacity: u64, clock: SharedClock) -> Self {
+        let entries = moka::future::Cache::builder()
+            .max_capacity(capacity)
+            // A new key must never be refused because old ones are hot.
+            .eviction_policy(moka::policy::EvictionPolicy::lru())
+            .build();
+        Self { entries, clock }
+    }
+
+    /// The value whose load began at `not_before` or later: from memory, from a load already under way, or by `load`.
+    pub async fn get<F, Fut>(&self, key: K, not_before: Moment, load: F) -> Result<V, UpstreamError>
+    where
+        F: Fn() -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = Result<V, UpstreamError>> + Send + 'static,
+    {
+        loop {
+            if let Some(entry) = self.entries.get(&key).await
+                && entry.serves(not_before, self.clock.now())
+            {
+                return entry.outcome.map_err(|failure| failure.error);
+            }
+            let entry = self.load(key.clone(), not_before, load.clone()).await?;
+            // Whoever joined a load that began before its own `not_before` goes round again. A failure that was
+            // only just found is an answer, whatever its lifetime.
+            match entry.outcome {
+                Ok(value) if entry.began >= not_before => return Ok(value),
+                Ok(_) => {}
+                Err(failure) => return Err(failure.error),
+            }
+        }
+    }
+
+    async fn load<F, Fut>(&self, key: K, not_before: Moment, load: F) -> Result<Entry<V>, UpstreamError>
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<V, UpstreamError>> + Send + 'static,
+    {
+        let entries = self.entries.clone();
+        let clock = Arc::clone(&self.clock);
+        let task = tokio::spawn(async move {
+            let init = {
+                let clock = Arc::clone(&clock);
+                async move {
+                    let began = clock.now();
+                    let outcome = load().await.map_err(|error| {
+                        let now = clock.now();
+                        Failure { until: now + error.kind.lifetime(now), error }
+                    });
+                    Entry { began, outcome }
+                }
+            };
+            let stale = |entry: &Entry<V>| !entry.serves(not_before, clock.now());
+            entries.entry(key).or_insert_with_if(init, stale).await.into_value()
+        });
+        task.await.map_err(|_| {
+            UpstreamError::new(
+                "lastgreen",
+                super::Kind::Malformed,
+                "a look-up broke off; this is a bug, its log line says where",
+            )
+        })
+    }
+
+    /// What is known without asking, however old, and when its load began.
+    pub async fn peek(&self, key: &K) -> Option<(Moment, V)> {
+        let entry = self.entries.get(key).await?;
+        Some((entry.began, entry.outcome.ok()?))
+    }
+
+    /// Puts in what was learned by other means, unless something newer is known.
+    pub async fn put(&self, key: K, began: Moment, value: V) {
+        let older = move |entry: &Entry<V>| entry.outcome.is_err() || entry.began < began;
+        self.entries.entry(key).or_insert_with_if(async move { Entry { began, outcome: Ok(value) } }, older).await;
+    }
+
+    /// Forgets a failure, so that the next caller asks again (a credential was changed).
+    pub async fn forget(&self, key: &K) {
+        self.entries.invalidate(key).await;
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) {
+        self.entries.invalidate_all();
+    }
+}
+
+impl<K, V> fmt::Debug for Cache<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("entries", &self.entries.weighted_size()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicU32, Ordering},
+        time::Duration,
+    };
+
+    use chrono::DateTime;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::{
+        clock::{Clock as _, ManualClock},
+        upstream::Kind,
+    };
+
+    struct Setup {
+        clock: ManualClock,
+        cache: Arc<Cache<&'static str, u32>>,
+        loads: Arc<AtomicU32>,
+        gate: Arc<Semaphore>,
+    }
+
+    fn setup() -> Setup {
+        let clock = ManualClock::new(DateTime::UNIX_EPOCH);
+        let cache = Arc::new(Cache::new(100, Arc::new(clock.clone())));
+        Setup { clock, cache, loads: Arc::default(), gate: Arc::new(Semaphore::new(0)) }
+    }
+
+    impl Setup {
+        async fn get(&self, not_before: Moment) -> Result<u32, UpstreamError> {
+            let loads = Arc::clone(&self.loads);
+            self.cache
+                .get("key", not_before, move || {
+                    let loads = Arc::clone(&loads);
+                    async move { Ok(loads.fetch_add(1, Ordering::SeqCst)) }
+                })
+                .await
+        }
+
+        /// A caller whose load waits for the gate.
+        fn slow(&self, not_before: Moment) -> tokio::task::JoinHandle<Result<u32, UpstreamError>> {
+            let (cache, loads, gate) = (Arc::clone(&self.cache), Arc::clone(&self.loads), Arc::clone(&self.gate));
+            tokio::spawn(async move {
+                cache
+                    .get("key", not_before, move || {
+                        let (loads, gate) = (Arc::clone(&loads), Arc::clone(&gate));
+                        async move {
+                            let load = loads.fetch_add(1, Ordering::SeqCst);
+                            gate.acquire().await.unwrap().forget();
+                            Ok(load)
+                        }
+                    })
+                    .await
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn fresh_enough_is_not_asked_again() {
+        let setup = setup();
+        let start = setup.clock.now();
+        assert_eq!(setup.get(start).await, Ok(0));
+        assert_eq!(setup.get(start).await, Ok(0));
+        setup.clock.advance(Duration::from_secs(10));
+        assert_eq!(setup.get(start).await, Ok(0));
+        assert_eq!(setup.get(setup.clock.now()).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn fifty_callers_are_one_load() {
+        let setup = setup();
+        let callers: Vec<_> = (0..50).map(|_| setup.slow(setup.clock.now())).collect();
+        setup.gate.add_permits(50);
+        for caller in callers {
+            assert_eq!(caller.await.unwrap(), Ok(0));
+        }
+        assert_eq!(setup.loads.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_hangs_up_loses_nothing() {
+        let setup = setup();
+        let caller = setup.slow(setup.clock.now());
+        while setup.loads.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        caller.abort();
+        setup.gate.add_permits(1);
+        assert_eq!(setup.get(setup.clock.now()).await, Ok(0));
+    }
+
+    #[tokio::test]
+    async fn a_load_that_began_before_an_invalidation_does_not_survive_it() {
+        let setup = setup();
+        let early = setup.slow(setup.clock.now());
+        while setup.loads.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        setup.clock.advance(Duration::from_secs(1));
+        let invalidated = setup.clock.now();
+        let late = setup.slow(invalidated);
+        setup.gate.add_permits(2);
+        assert_eq!(early.await.unwrap(), Ok(0));
+        assert_eq!(late.await.unwrap(), Ok(1));
+        assert_eq!(setup.get(invalidated).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn failures_live_as_long_as_their_kind_says() {
+        let setup = setup();
+        let loads = Arc::clone(&setup.loads);
+        let fail = move || {
+            loads.fetch_add(1, Ordering::SeqCst);
+            async { Err(UpstreamError::new("x", Kind::Unavailable, "down")) }
+        };
+        for _ in 0..3 {
+            assert!(setup.cache.get("key", setup.clock.now(), fail.clone()).await.is_err());
+        }
+        assert_eq!(setup.loads.load(Ordering::SeqCst), 1);
+        setup.clock.advance(Duration::from_secs(2));
+        assert!(setup.cache.get("key", Moment::START, fail).await.is_err());
+        assert_eq!(setup.loads.load(Ordering::SeqCst), 2);
+    }
+}

@@ -1,0 +1,112 @@
+//! The one way to build an HTTP client, and to read no more of an answer than is due.
+
+use std::{path::Path, time::Duration};
+
+use thiserror::Error;
+
+/// Time to connect, TLS included.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Time for a whole exchange. Argo CD waits 30 s for us; GitHub gives up after 10 s.
+const TOTAL: Duration = Duration::from_secs(12);
+
+/// Why a client could not be built.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The CA file could not be read.
+    #[error("cannot read the CA file `{path}`: {source}")]
+    CaFile {
+        /// The file.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The CA file holds no certificate.
+    #[error("the CA file `{path}` holds no PEM certificate")]
+    NoCertificate {
+        /// The file.
+        path: String,
+    },
+    /// Anything else.
+    #[error("cannot set up TLS: {0}")]
+    Other(#[from] reqwest::Error),
+}
+
+/// A client that follows no redirects (credentials stay where they belong), honours `HTTPS_PROXY` and `NO_PROXY`,
+/// trusts the system's CAs and those in `ca_file`, and gives up in time.
+pub fn client(ca_file: Option<&Path>) -> Result<reqwest::Client, ClientError> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("lastgreen/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT)
+        .timeout(TOTAL)
+        .pool_idle_timeout(Duration::from_secs(90));
+    if let Some(path) = ca_file {
+        let shown = || path.display().to_string();
+        let pem = std::fs::read(path).map_err(|source| ClientError::CaFile { path: shown(), source })?;
+        let certificates = reqwest::Certificate::from_pem_bundle(&pem)?;
+        if certificates.is_empty() {
+            return Err(ClientError::NoCertificate { path: shown() });
+        }
+        builder = builder.tls_certs_merge(certificates);
+    }
+    Ok(builder.build()?)
+}
+
+/// Why an answer's body could not be had.
+#[derive(Debug, Error)]
+pub enum BodyError {
+    /// It has more bytes than are due.
+    #[error("its body has more than {0} bytes")]
+    TooLarge(usize),
+    /// It broke off.
+    #[error("its body broke off")]
+    Broken(#[source] reqwest::Error),
+}
+
+/// The whole body of an answer, at most `limit` bytes.
+pub async fn body(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, BodyError> {
+    let announced = response.content_length().unwrap_or(0);
+    if announced > limit as u64 {
+        return Err(BodyError::TooLarge(limit));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
+    while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
+        if bytes.len() + chunk.len() > limit {
+            return Err(BodyError::TooLarge(limit));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// What went wrong below HTTP, in stable words without addresses, URLs or secrets.
+pub fn describe(error: &reqwest::Error) -> &'static str {
+    if error.is_timeout() {
+        "no answer in time"
+    } else if error.is_connect() {
+        connect_trouble(error)
+    } else {
+        "the connection broke"
+    }
+}
+
+fn connect_trouble(error: &reqwest::Error) -> &'static str {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<std::io::Error>()
+            && io.kind() == std::io::ErrorKind::ConnectionRefused
+        {
+            return "connection refused";
+        }
+        let text = cause.to_string();
+        if text.contains("certificate") {
+            return "its TLS certificate is not trusted (a private CA belongs into `caFile`)";
+        }
+        if text.contains("dns error") || text.contains("failed to lookup") {
+            return "its name cannot be resolved";
+        }
+        source = cause.source();
+    }
+    "cannot connect"
+}
