@@ -3,4 +3,8 @@
 
 pub mod clock;
 pub mod domain;
+pub mod generator;
+pub mod http;
+pub mod ledger;
+pub mod parts;
 pub mod upstream;

@@ -6,14 +6,25 @@
 //! * *test merge*: GitHub's merge of head and base (`refs/pull/N/merge`), which most CI builds.
 //! * *tag*, *digest*, *reference*: as in the OCI distribution specification.
 
+mod answer;
 mod checks;
 mod image;
+mod line;
 mod names;
+mod question;
 mod snapshot;
+mod verdict;
+mod walk;
 
+pub(crate) use self::question::unrendered;
 pub use self::{
+    answer::{Answer, Build, BuiltImage, Images, Item, Standing, WhyNothing},
     checks::{Check, CheckState, Source},
     image::{Digest, ImageName, Tag},
+    line::{Chosen, Line, NoLine, choose},
     names::{Branch, CommitSha, NameError, Repo, excerpt, looks_unrendered},
+    question::{Question, QuestionError},
     snapshot::{Commit, CommitFacts, Commits, Pull, Repository, Snapshot, Tip},
+    verdict::{CheckPattern, CiPolicy, GreenBuild, JudgedCheck, Pending, ReadTime, Role, Verdict, judge, roles},
+    walk::{Chain, ChainEnd, Route, chain},
 };
