@@ -9,11 +9,17 @@
 mod checks;
 mod image;
 mod names;
+mod output;
+mod slug;
 mod snapshot;
+mod template;
 
 pub use self::{
     checks::{Check, CheckState, Source},
     image::{Digest, ImageName, Tag},
     names::{Branch, CommitSha, NameError, Repo, excerpt, looks_unrendered},
+    output::{OutputContext, OutputImage, OutputTemplate},
+    slug::Slug,
     snapshot::{Commit, CommitFacts, Commits, Pull, Repository, Snapshot, Tip},
+    template::{CandidateError, IllegalTag, ImageSpec, Names, TagContext, TagTemplate, TemplateError, Unrenderable},
 };
