@@ -11,8 +11,11 @@ mod checks;
 mod image;
 mod line;
 mod names;
+mod output;
 mod question;
+mod slug;
 mod snapshot;
+mod template;
 mod verdict;
 mod walk;
 
@@ -23,8 +26,11 @@ pub use self::{
     image::{Digest, ImageName, Tag},
     line::{Chosen, Line, NoLine, choose},
     names::{Branch, CommitSha, NameError, Repo, excerpt, looks_unrendered},
+    output::{OutputContext, OutputImage, OutputTemplate},
     question::{Question, QuestionError},
+    slug::Slug,
     snapshot::{Commit, CommitFacts, Commits, Pull, Repository, Snapshot, Tip},
+    template::{CandidateError, IllegalTag, ImageSpec, Names, TagContext, TagTemplate, TemplateError, Unrenderable},
     verdict::{CheckPattern, CiPolicy, GreenBuild, JudgedCheck, Pending, ReadTime, Role, Verdict, judge, roles},
     walk::{Chain, ChainEnd, Route, chain},
 };
