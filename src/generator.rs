@@ -81,7 +81,10 @@ const TRY_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::f
 enum Decision {
     Answer(Answer),
     /// Refuse, unless asking again from then on helps.
-    Refuse { reason: String, again_at: Option<Moment> },
+    Refuse {
+        reason: String,
+        again_at: Option<Moment>,
+    },
 }
 
 impl Generator {
@@ -184,7 +187,7 @@ impl Generator {
             }
             Err(error) => {
                 tracing::error!(generator = %self.options.name, line = %meant.key.line, %error, "a build cannot be recorded and is not answered");
-                let resolution = Resolution { reason: error.to_string(), ..resolution.clone() };
+                let resolution = resolution.clone().because(error.to_string());
                 self.unknown(&known, resolution, trust)
             }
         }
@@ -252,7 +255,7 @@ impl Generator {
         let image = |key: &str| {
             images.get(key).map(|image| OutputImage {
                 pinned: image.image.pinned(&image.digest),
-                digest: image.digest.as_str(),
+                digest: &image.digest,
                 tag: Some(&image.tag),
                 labels: &image.labels,
             })

@@ -14,4 +14,9 @@ mod reply;
 mod server;
 mod tokens;
 
-pub use self::{ops::ops_router, plugin::{Plugin, plugin_router}, server::serve, tokens::Tokens};
+pub use self::{
+    ops::ops_router,
+    plugin::{Plugin, plugin_router},
+    server::serve,
+    tokens::Tokens,
+};

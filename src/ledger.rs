@@ -104,6 +104,7 @@ const MERGES_PER_PULL: usize = 64;
 /// How many of the newest test merges of a head are tried beside the first.
 const NEWEST_MERGES: usize = 4;
 
+#[expect(clippy::unused_async, reason = "a ledger in a file or a database has to wait")]
 impl Ledger {
     /// A ledger in memory, which counts as new until it has watched for `trust_after`.
     pub fn in_memory(trust_after: Duration, clock: SharedClock) -> Self {
@@ -175,16 +176,13 @@ impl Ledger {
 
     /// What was recorded for another line of the same own branch (its pull request, or the branch without one), if
     /// that is newer than `than`.
-    pub fn newer_of_same_branch(
-        &self,
-        key: &LineKey,
-        branch: &Branch,
-        than: Option<&Record>,
-    ) -> Option<Arc<Record>> {
+    pub fn newer_of_same_branch(&self, key: &LineKey, branch: &Branch, than: Option<&Record>) -> Option<Arc<Record>> {
         let name = (Arc::clone(&key.generator), key.repository, branch.clone());
         let lines = self.state().by_name.get(&name)?.clone();
         // Only a change between the two kinds is the same branch for sure: a later pull request is another one.
-        let other_kind = |line: &&Line| matches!((line, &key.line), (Line::Pull(_), Line::Branch(_)) | (Line::Branch(_), Line::Pull(_)));
+        let other_kind = |line: &&Line| {
+            matches!((line, &key.line), (Line::Pull(_), Line::Branch(_)) | (Line::Branch(_), Line::Pull(_)))
+        };
         lines
             .iter()
             .rev()
@@ -309,7 +307,7 @@ mod tests {
         let ledger = Ledger::in_memory(Duration::ZERO, Arc::new(clock.clone()));
         let key = LineKey { generator: "g".into(), repository: 1, line: Line::Pull(1) };
         ledger.record_nothing(&key).await.unwrap();
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         for (said, spent) in [(true, 0), (true, 1), (false, 1), (false, 1), (true, 1), (true, 2)] {
             assert_eq!(ledger.not_yet_for(&key, said), hour * spent);
             clock.advance(hour);

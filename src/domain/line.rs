@@ -74,7 +74,7 @@ pub fn choose<'a>(snapshot: &'a Snapshot, question: &Question, recorded: impl Fn
     let own = own_line(snapshot, &recorded);
     let forks: Vec<_> = snapshot.pulls.iter().filter(|pull| pull.from_fork).collect();
     if let Some(head) = question.head_sha
-        && own.is_some() as usize + forks.len() > 1
+        && usize::from(own.is_some()) + forks.len() > 1
     {
         return by_head(own, &forks, head);
     }

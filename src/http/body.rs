@@ -55,7 +55,11 @@ pub(super) async fn read(body: Body, clock: &SharedClock) -> Result<Request, Pro
         return Err(Problem::BadQuestion(format!("the request has no body; expected {example}")));
     }
     serde_json::from_slice(&bytes).map_err(|error| {
-        let what = if error.is_data() { "the request's body has another shape than Argo CD's" } else { "the request's body is not JSON" };
+        let what = if error.is_data() {
+            "the request's body has another shape than Argo CD's"
+        } else {
+            "the request's body is not JSON"
+        };
         Problem::BadQuestion(format!("{what}: {}", excerpt(&error.to_string())))
     })
 }

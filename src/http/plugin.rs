@@ -90,12 +90,12 @@ impl Plugin {
         }
     }
 
-    fn generator(&self, name: Option<&str>) -> Result<&Arc<Generator>, Problem> {
+    fn generator(&self, name: Named<'_>) -> Result<&Arc<Generator>, Problem> {
         match name {
-            Some(name) => self.generators.get(name).ok_or_else(|| {
+            Named::Name(name) => self.generators.get(name).ok_or_else(|| {
                 Problem::NoSuchPath(format!("there is no generator `{}` in lastgreen's configuration", excerpt(name)))
             }),
-            None => match self.generators.values().collect::<Vec<_>>().as_slice() {
+            Named::Sole => match self.generators.values().collect::<Vec<_>>().as_slice() {
                 [sole] => Ok(sole),
                 _ => Err(Problem::NoSuchPath(
                     "there are several generators: the plugin's baseUrl must end in the name of one".to_owned(),
@@ -112,12 +112,21 @@ fn no_such_path(path: &str) -> Problem {
     ))
 }
 
-/// The generator that a path names: `None` if it is no path of the plugin, `Some(None)` for the sole one.
-fn generator_in(path: &str) -> Option<Option<&str>> {
+/// Which generator a path names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named<'a> {
+    /// The sole one.
+    Sole,
+    /// The one of that name.
+    Name(&'a str),
+}
+
+/// The generator that a path names, if it is a path of the plugin.
+fn generator_in(path: &str) -> Option<Named<'_>> {
     let before = path.strip_prefix('/')?.strip_suffix(PATH)?;
     match before.strip_suffix('/') {
-        None if before.is_empty() => Some(None),
-        Some(name) if !name.is_empty() && !name.contains('/') => Some(Some(name)),
+        None if before.is_empty() => Some(Named::Sole),
+        Some(name) if !name.is_empty() && !name.contains('/') => Some(Named::Name(name)),
         _ => None,
     }
 }
@@ -128,9 +137,16 @@ mod tests {
 
     #[test]
     fn paths_name_generators() {
-        assert_eq!(generator_in("/api/v1/getparams.execute"), Some(None));
-        assert_eq!(generator_in("/preview/api/v1/getparams.execute"), Some(Some("preview")));
-        for other in ["/", "/api/v1", "//api/v1/getparams.execute", "/a/b/api/v1/getparams.execute", "/xapi/v1/getparams.execute", "/preview/api/v1/getparams.execute/"] {
+        assert_eq!(generator_in("/api/v1/getparams.execute"), Some(Named::Sole));
+        assert_eq!(generator_in("/preview/api/v1/getparams.execute"), Some(Named::Name("preview")));
+        for other in [
+            "/",
+            "/api/v1",
+            "//api/v1/getparams.execute",
+            "/a/b/api/v1/getparams.execute",
+            "/xapi/v1/getparams.execute",
+            "/preview/api/v1/getparams.execute/",
+        ] {
             assert_eq!(generator_in(other), None, "{other}");
         }
     }

@@ -159,7 +159,8 @@ mod tests {
 
     #[test]
     fn reasons_cannot_break_a_header() {
-        let nothing = Answer::Nothing { why: WhyNothing::NotYet, reason: format!("a\r\nx-evil: 1\0é{}", "y".repeat(2000)) };
+        let nothing =
+            Answer::Nothing { why: WhyNothing::NotYet, reason: format!("a\r\nx-evil: 1\0é{}", "y".repeat(2000)) };
         let response = answer(&nothing);
         let reason = response.headers()[REASON].to_str().unwrap();
         assert!(reason.starts_with("a??x-evil: 1??"), "{reason}");

@@ -15,7 +15,7 @@ use crate::clock::SharedClock;
 
 /// How long a connection may take to bring a request's head, idle time included. Argo CD keeps connections for 90 s,
 /// and a request sent on one that was just closed freezes its whole set.
-const IDLE: Duration = Duration::from_secs(120);
+const IDLE: Duration = Duration::from_mins(2);
 
 /// How long requests under way may take after the end was asked for.
 const DRAIN: Duration = Duration::from_secs(25);
@@ -51,7 +51,9 @@ pub async fn serve(
         let router = router.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let router = router.clone();
-            async move { Ok::<_, Infallible>(router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {})) }
+            async move {
+                Ok::<_, Infallible>(router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}))
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::domain::{Check, CommitSha, Role, Verdict, excerpt};
+use crate::domain::{Check, CommitSha, Digest, Role, Verdict, excerpt};
 
 /// One commit of the walk.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub enum Found {
     /// It is there, and built from the commit.
     Yes {
         /// Its digest.
-        digest: String,
+        digest: Digest,
     },
     /// The tag is not there.
     Absent,
@@ -59,20 +59,18 @@ pub enum Found {
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Yes { digest } => f.write_str(digest),
+            Self::Yes { digest } => write!(f, "{digest}"),
             Self::Absent => f.write_str("absent"),
             Self::NoRepository => f.write_str("the repository does not exist; is the name right?"),
-            Self::Other(what) => f.write_str(what),
-            Self::Unlabelled => f.write_str(
-                "has no label org.opencontainers.image.revision, so nothing proves what it was built from",
-            ),
-            Self::Unrenderable(why) => f.write_str(why),
+            Self::Unlabelled => {
+                f.write_str("has no label org.opencontainers.image.revision, so nothing proves what it was built from")
+            }
             Self::OnlyTestMerge { reference } => write!(
                 f,
                 "absent, but {reference} is there: the workflow tags the test merge; use {{merge_sha}} in the template, \
                  or set DOCKER_METADATA_PR_HEAD_SHA: \"true\" in the workflow"
             ),
-            Self::Unknown(why) => f.write_str(why),
+            Self::Other(why) | Self::Unrenderable(why) | Self::Unknown(why) => f.write_str(why),
         }
     }
 }

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use crate::{
     clock::Moment,
     domain::{
-        Chain, ChainEnd, Check, CiPolicy, Commit, CommitSha, Commits, ReadTime, Repository, Role, Route, Verdict, chain,
-        judge, roles,
+        Chain, ChainEnd, Check, CiPolicy, Commit, CommitSha, Commits, ReadTime, Repository, Role, Route, Verdict,
+        chain, judge, roles,
     },
     github::{CommitsOf, GitHub},
     upstream::UpstreamError,
@@ -68,7 +68,8 @@ impl Walk<'_> {
     pub(super) async fn judge(&self, commit: &Arc<Commit>) -> Result<Judged, UpstreamError> {
         let commit = self.with_all_checks(commit).await?;
         let time = ReadTime { read_at: self.read_at, first_seen: self.first_seen };
-        let checks = roles(&commit, self.policy).into_iter().map(|judged| (judged.check.clone(), judged.role)).collect();
+        let checks =
+            roles(&commit, self.policy).into_iter().map(|judged| (judged.check.clone(), judged.role)).collect();
         Ok(Judged { verdict: judge(&commit, self.policy, time), checks })
     }
 

@@ -108,9 +108,8 @@ impl ImageFinder {
     /// The images of a green commit.
     pub(super) async fn find(&self, wanted: Wanted<'_>) -> Search {
         let commit = wanted.green.commit();
-        let merges = wanted
-            .number
-            .map_or_else(Vec::new, |number| self.ledger.merges_of(wanted.repository.id, number, commit));
+        let merges =
+            wanted.number.map_or_else(Vec::new, |number| self.ledger.merges_of(wanted.repository.id, number, commit));
         let mut looks: Vec<Look> = Vec::new();
         let mut error = None;
         let mut origins = self.origins(&wanted, &merges);
@@ -367,7 +366,8 @@ impl ImageFinder {
                 }
                 let Some(Ok(tag)) = render(template, Origin::Head, wanted) else { continue };
                 let reference = format!("{name}:{tag}");
-                let Some(look) = looks.iter_mut().find(|look| look.reference == reference && look.found == Found::Absent)
+                let Some(look) =
+                    looks.iter_mut().find(|look| look.reference == reference && look.found == Found::Absent)
                 else {
                     continue;
                 };
@@ -408,8 +408,8 @@ impl ImageFinder {
 /// The recorded image, if it is of this commit and origin and the config still wants it from that repository.
 fn recorded<'a>(spec: &ImageSpec, origin: Origin, wanted: &Wanted<'a>) -> Option<&'a BuiltImage> {
     let build = wanted.recorded?;
-    let same = build.commit() == wanted.green.commit()
-        && origin == build.test_merge().map_or(Origin::Head, Origin::TestMerge);
+    let same =
+        build.commit() == wanted.green.commit() && origin == build.test_merge().map_or(Origin::Head, Origin::TestMerge);
     let image = build.images().get(&spec.key).filter(|_| same)?;
     spec.candidates.iter().any(|(name, _)| *name == image.image).then_some(image)
 }
@@ -418,11 +418,10 @@ fn recorded<'a>(spec: &ImageSpec, origin: Origin, wanted: &Wanted<'a>) -> Option
 fn render(template: &TagTemplate, origin: Origin, wanted: &Wanted<'_>) -> Option<Result<Tag, String>> {
     let commit = wanted.green.commit();
     let merge = match (template.names(), origin) {
-        (Names::Head | Names::Moving, Origin::Head) | (Names::Moving, Origin::TestMerge(_)) => None,
-        (Names::TestMerge, Origin::TestMerge(merge)) => Some(merge),
         (Names::Head, Origin::TestMerge(_)) => return None,
-        // Reached only where no set is possible: the template says that there is no test merge.
-        (Names::TestMerge, Origin::Head) => None,
+        (Names::TestMerge, Origin::TestMerge(merge)) => Some(merge),
+        // A template of test merges gets here only where no set is possible, and then says so itself.
+        (Names::Head | Names::Moving | Names::TestMerge, _) => None,
     };
     Some(template.render(&context(&commit, merge.as_ref(), wanted)).map_err(|why| why.to_string()))
 }
@@ -436,5 +435,5 @@ fn look(key: &str, reference: String, found: Found) -> Look {
 }
 
 fn yes(digest: &Digest) -> Found {
-    Found::Yes { digest: digest.to_string() }
+    Found::Yes { digest: digest.clone() }
 }

@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{
-    BuildPart, Meant, Outcome, Resolution,
-    gate::Walk,
-};
+use super::{BuildPart, Meant, Outcome, Resolution, gate::Walk};
 use crate::{
     clock::Moment,
     domain::{
-        Branch, Chain, ChainEnd, Chosen, CommitSha, Commits, Line, NoLine, Question, QuestionError, Repository, Snapshot,
-        choose,
+        Branch, Chain, ChainEnd, Chosen, CommitSha, Commits, Line, NoLine, Question, QuestionError, Repository,
+        Snapshot, choose,
     },
     github::{Ask, By, CommitsOf},
     ledger::{LineKey, Record},
@@ -83,11 +80,8 @@ impl BuildPart {
     /// The line that the question means.
     pub(super) fn choose(&self, question: &Question, reading: &Reading) -> Result<MeantLine, NoLine> {
         let snapshot = &reading.snapshot;
-        let key = |line| LineKey {
-            generator: Arc::clone(&self.options.generator),
-            repository: snapshot.repository.id,
-            line,
-        };
+        let key =
+            |line| LineKey { generator: Arc::clone(&self.options.generator), repository: snapshot.repository.id, line };
         let recorded = |line: &Line| self.ledger.has_item(&key(line.clone()));
         match choose(snapshot, question, recorded) {
             Chosen::Nothing(no_line) => Err(no_line),
@@ -122,7 +116,8 @@ impl BuildPart {
             (Some(commits), _) => commits.clone(),
             (None, None) => Commits::default(),
             (None, Some(number)) => {
-                let ask = Ask { repo: self.options.repository.clone(), by: By::Number(number), walk: self.options.walk };
+                let ask =
+                    Ask { repo: self.options.repository.clone(), by: By::Number(number), walk: self.options.walk };
                 let detail = self.github.snapshot(ask, snapshot.began).await?;
                 let pull = detail.pulls.iter().find(|pull| pull.number == number && pull.head == meant.head);
                 pull.and_then(|pull| pull.commits.clone()).ok_or_else(|| {
@@ -191,16 +186,14 @@ impl BuildPart {
     ) -> Result<(), StaleRead> {
         let (repository, line) = (meant.key.repository, &meant.key.line);
         let last_head = self.sightings.last_head(repository, line);
-        let missing = match question.head_sha {
-            Some(head) => Some(head).filter(|head| !chain.contains(*head)),
-            None => {
-                let behind = |sha: &CommitSha| !chain.contains(*sha);
-                // A record may lie further back than the walk reaches; the head seen last does not.
-                let reaches = !matches!(chain.end, ChainEnd::Limit) || last_head.is_none();
-                last_head.filter(behind).or_else(|| {
-                    record.map(|record| record.build.commit()).filter(|sha| reaches && behind(sha))
-                })
-            }
+        let lacking = |sha: &CommitSha| !chain.contains(*sha);
+        let missing = if let Some(head) = question.head_sha {
+            Some(head).filter(lacking)
+        } else {
+            // A record may lie further back than the walk reaches; the head seen last does not.
+            let reaches = !matches!(chain.end, ChainEnd::Limit) || last_head.is_none();
+            let recorded = record.map(|record| record.build.commit()).filter(|_| reaches);
+            last_head.filter(lacking).or_else(|| recorded.filter(lacking))
         };
         let Some(missing) = missing else { return Ok(()) };
         self.sightings.doubt(repository, line, meant.head, missing, read).map_err(|doubt| StaleRead {
@@ -225,7 +218,11 @@ impl BuildPart {
             return Err(QuestionError::new("branch", crate::domain::unrendered(question.branch.as_str())));
         }
         let outcome = if no_line == NoLine::HeadOfNone { Outcome::Unknown } else { Outcome::NotYet };
-        let mut resolution = Resolution::of(outcome, self.line_without_github(question, Some(reading.snapshot.repository.id)), no_line.reason());
+        let mut resolution = Resolution::of(
+            outcome,
+            self.line_without_github(question, Some(reading.snapshot.repository.id)),
+            no_line.reason(),
+        );
         if no_line == NoLine::HeadOfNone {
             resolution.ambiguous = resolution.line.is_none();
             resolution.again_at = Some(reading.snapshot.began + super::sightings::SECOND_LOOK);
@@ -235,7 +232,8 @@ impl BuildPart {
 
     /// Time is up: the line is the one that memory knows.
     pub fn late(&self, question: &Question) -> Resolution {
-        let error = UpstreamError::new("lastgreen", Kind::Unavailable, "GitHub and the registries gave no answer in time");
+        let error =
+            UpstreamError::new("lastgreen", Kind::Unavailable, "GitHub and the registries gave no answer in time");
         self.unread(question, &error)
     }
 

@@ -26,9 +26,7 @@ use self::{
 };
 use crate::{
     clock::{Moment, SharedClock},
-    domain::{
-        Branch, Build, Chain, ChainEnd, CiPolicy, ImageSpec, Question, QuestionError, Repo, Verdict,
-    },
+    domain::{Branch, Build, Chain, ChainEnd, CiPolicy, ImageSpec, Question, QuestionError, Repo, Verdict},
     github::GitHub,
     ledger::{Ledger, LineKey, Record},
     registry::Registries,
@@ -191,7 +189,10 @@ impl BuildPart {
         };
         if meant.from_fork && !self.options.forks {
             let reason = "the pull request comes from a fork, which this generator refuses (`forks: refuse`)";
-            return Ok(Resolution { is_final: true, ..Resolution::of(Outcome::ForkRefused, Some(meant.meant()), reason) });
+            return Ok(Resolution {
+                is_final: true,
+                ..Resolution::of(Outcome::ForkRefused, Some(meant.meant()), reason)
+            });
         }
         let mut walk = match self.walk_of(&reading, &meant).await {
             Ok(walk) => walk,
@@ -253,8 +254,12 @@ impl BuildPart {
                     continue;
                 }
             };
-            let mut entry =
-                Considered { commit: commit.sha, verdict: Ok(judged.verdict.clone()), checks: judged.checks, looks: Vec::new() };
+            let mut entry = Considered {
+                commit: commit.sha,
+                verdict: Ok(judged.verdict.clone()),
+                checks: judged.checks,
+                looks: Vec::new(),
+            };
             if let Verdict::Green(green) = judged.verdict {
                 let wanted = Wanted {
                     green,
@@ -289,7 +294,7 @@ impl BuildPart {
             considered.push(entry);
             index += 1;
         };
-        self.conclude(outcome, considered, unknown, meant, record, &walk.chain())
+        self.conclude(outcome, considered, unknown.as_ref(), meant, record, &walk.chain())
     }
 
     /// Turns the end of a walk into a resolution.
@@ -297,7 +302,7 @@ impl BuildPart {
         &self,
         outcome: Option<(Build, bool)>,
         considered: Vec<Considered>,
-        unknown: Option<UpstreamError>,
+        unknown: Option<&UpstreamError>,
         meant: &MeantLine,
         record: Option<&Record>,
         chain: &Chain,
@@ -308,7 +313,7 @@ impl BuildPart {
         };
         let mut why = reason(passed_over);
         let head_red = considered.first().is_some_and(|head| matches!(head.verdict, Ok(Verdict::Red(_))));
-        let (outcome, believed) = match (outcome, &unknown) {
+        let (outcome, believed) = match (outcome, unknown) {
             (Some((build, believed)), _) => {
                 let older_than_recorded = record.is_some_and(|record| {
                     let position = |sha| chain.position(sha);
@@ -325,7 +330,9 @@ impl BuildPart {
             (None, None) => {
                 why = match (why.is_empty(), chain.end) {
                     (true, _) => "the pull request has no commits of its own".to_owned(),
-                    (false, ChainEnd::Limit) => format!("none of the {} newest commits will do: {why}", chain.commits.len()),
+                    (false, ChainEnd::Limit) => {
+                        format!("none of the {} newest commits will do: {why}", chain.commits.len())
+                    }
                     (false, _) => format!("no commit will do: {why}"),
                 };
                 (Outcome::NotYet, false)
@@ -337,7 +344,7 @@ impl BuildPart {
             line: Some(meant.meant()),
             ambiguous: false,
             reason: why,
-            again_at: unknown.as_ref().map(|error| now + error.kind.lifetime(now)),
+            again_at: unknown.map(|error| now + error.kind.lifetime(now)),
             upstream_failed: unknown.is_some(),
             is_final: unknown.is_none() && (at_head || head_red),
             doubted: None,
@@ -357,13 +364,21 @@ impl BuildPart {
             Ok(true) => resolution,
             Ok(false) => {
                 let reason = "the head moved or lost its green while its images were looked up";
-                Resolution { again_at: Some(self.clock.now()), ..Resolution::of(Outcome::Unknown, resolution.line, reason) }
+                Resolution {
+                    again_at: Some(self.clock.now()),
+                    ..Resolution::of(Outcome::Unknown, resolution.line, reason)
+                }
             }
             Err(error) => Resolution::failed(Some(meant.meant()), &error, self.clock.now()),
         }
     }
 
-    async fn still_green(&self, question: &Question, meant: &MeantLine, reading: &Reading) -> Result<bool, UpstreamError> {
+    async fn still_green(
+        &self,
+        question: &Question,
+        meant: &MeantLine,
+        reading: &Reading,
+    ) -> Result<bool, UpstreamError> {
         let Ok(again) = self.choose(question, reading) else { return Ok(false) };
         if again.head != meant.head || again.key != meant.key {
             return Ok(false);
@@ -383,6 +398,13 @@ enum Walked {
 }
 
 impl Resolution {
+    /// The same, for another reason.
+    #[must_use]
+    pub fn because(mut self, reason: String) -> Self {
+        self.reason = reason;
+        self
+    }
+
     fn of(outcome: Outcome, line: Option<Meant>, reason: impl Into<String>) -> Self {
         Self {
             outcome,
@@ -411,4 +433,3 @@ impl fmt::Debug for BuildPart {
         f.debug_struct("BuildPart").field("options", &self.options).finish_non_exhaustive()
     }
 }
-

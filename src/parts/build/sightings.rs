@@ -3,11 +3,7 @@
 //! GitHub's reads may be stale. A head that does not fit what is known already (the head that Argo CD saw, the commit
 //! that was recorded, the head seen last) is doubted until a second read some seconds later shows it again.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use moka::sync::Cache;
