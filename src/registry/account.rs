@@ -24,9 +24,9 @@ use crate::{
 };
 
 /// The first pause after a refusal.
-const REFUSED: Duration = Duration::from_secs(60);
+const REFUSED: Duration = Duration::from_mins(1);
 /// The longest pause after many.
-const REFUSED_LONGEST: Duration = Duration::from_secs(15 * 60);
+const REFUSED_LONGEST: Duration = Duration::from_mins(15);
 
 /// One credential at one registry.
 #[derive(Debug)]

@@ -37,7 +37,7 @@ struct File {
     auths: Option<BTreeMap<String, Login>>,
     creds_store: Option<String>,
     #[serde(default)]
-    cred_helpers: BTreeMap<String, serde::de::IgnoredAny>,
+    cred_helpers: BTreeMap<String, serde_json::Value>,
 }
 
 #[derive(Deserialize)]

@@ -8,9 +8,9 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 /// No pause is shorter, whatever is said: GHCR names microseconds.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// No named pause is longer: after that, one request finds out.
-const LONGEST_NAMED: Duration = Duration::from_secs(60 * 60);
+const LONGEST_NAMED: Duration = Duration::from_hours(1);
 /// No guessed pause is longer.
-const LONGEST_GUESSED: Duration = Duration::from_secs(5 * 60);
+const LONGEST_GUESSED: Duration = Duration::from_mins(5);
 
 /// The pause that an answer names in its headers or, as GHCR does, in its body; else an exponential guess for the
 /// `streak`-th 429 in a row, `chance` (0 to 1) of the way up.
@@ -19,7 +19,7 @@ pub(super) fn pause(headers: &HeaderMap, body: &[u8], now: DateTime<Utc>, streak
         return named.clamp(SHORTEST, LONGEST_NAMED);
     }
     let ceiling = SHORTEST.saturating_mul(1 << streak.clamp(1, 16)).min(LONGEST_GUESSED);
-    SHORTEST + (ceiling - SHORTEST).mul_f64(chance.clamp(0.0, 1.0))
+    SHORTEST + ceiling.saturating_sub(SHORTEST).mul_f64(chance.clamp(0.0, 1.0))
 }
 
 fn header(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {

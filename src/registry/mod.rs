@@ -52,7 +52,7 @@ use crate::{
 };
 
 /// How long it is believed that a repository exists, or does not.
-const EXISTENCE: Duration = Duration::from_secs(60 * 60);
+const EXISTENCE: Duration = Duration::from_hours(1);
 /// How many tags are remembered.
 const TAGS: u64 = 50_000;
 /// How many images' labels are remembered, each of some 32 KiB at most.

@@ -15,9 +15,9 @@ use super::{
 use crate::upstream::{Kind, UpstreamError};
 
 /// How long a token holds that does not say: the distribution specification's default.
-const DEFAULT_LIFE: Duration = Duration::from_secs(60);
+const DEFAULT_LIFE: Duration = Duration::from_mins(1);
 /// No token is used for longer.
-const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_LIFE: Duration = Duration::from_hours(24);
 /// A token is given up earlier by a tenth of its life, at most by this.
 const MARGIN: Duration = Duration::from_secs(10);
 /// The most that a token server may answer.
@@ -45,7 +45,7 @@ impl Grant {
         let life = named.map_or(DEFAULT_LIFE, |seconds| {
             Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_LIFE).min(LONGEST_LIFE)
         });
-        life - (life / 10).min(MARGIN)
+        life.saturating_sub((life / 10).min(MARGIN))
     }
 }
 
