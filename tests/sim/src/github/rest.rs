@@ -192,8 +192,12 @@ fn repository(at: &Repository) -> Value {
     })
 }
 
-/// A commit by sha, branch or full ref.
+/// A commit by sha, branch, full ref, or `owner:branch` of a fork.
 fn resolved<'a>(world: &'a World, at: &'a Repository, reference: &str) -> Option<(&'a Oid, &'a Commit)> {
+    if let Some((owner, branch)) = reference.split_once(':') {
+        let fork = world.github.network(at).find(|fork| fork.owner.eq_ignore_ascii_case(owner))?;
+        return world.github.commit(at, fork.branches.get(branch)?);
+    }
     let full = reference.len() == 40 && reference.bytes().all(|b| b.is_ascii_hexdigit());
     let named = at.branches.get(reference.trim_start_matches("refs/").trim_start_matches("heads/"));
     let oid = named.cloned().or_else(|| full.then(|| Oid::from(reference)))?;
