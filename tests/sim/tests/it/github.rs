@@ -147,11 +147,12 @@ async fn the_commits_of_a_pull_request_go_by_author_date_and_may_end_before_the_
 
 #[tokio::test]
 async fn the_test_merge_follows_head_and_base_and_old_ones_stay() {
+    type Step = fn(&mut World);
     const MERGE: &str = "pullRequest(number: 1) { mergeable potentialMergeCommit { oid message committer { name email }
         parents(first: 3) { totalCount nodes { oid } } } }";
     let sim = Sim::start(feature()).await;
     let mut seen = Vec::new();
-    let steps: [(&str, &str, fn(&mut World)); 3] = [
+    let steps: [(&str, &str, Step); 3] = [
         ("m1", "a2", |_| {}),
         ("m2", "a2", |world| drop(world.push(REPO, "main", "m2", &[]))),
         ("m2", "a3", |world| drop(world.push(REPO, "feature", "a3", &[]))),
@@ -213,7 +214,7 @@ async fn a_fine_grained_token_does_not_see_the_checks_of_a_private_repository() 
 async fn forks_share_commits_and_keep_their_own_checks() {
     let mut world = feature();
     world.fork(REPO, "stranger/myrepo");
-    world.push("stranger/myrepo", "feature", "f1", &["m1"]);
+    world.push("stranger/myrepo", "feature", "f1", &["a2"]);
     world.open_pull(REPO, Pull::new(2, "feature").from_fork("stranger/myrepo"));
     world.green(REPO, "f1");
     let sim = Sim::start(world).await;

@@ -1,6 +1,6 @@
 //! Faults, holds, counters.
 
-use lastgreen_sim::{Counts, Fault, ImageSpec, Service, Sim, Target, What, World};
+use lastgreen_sim::{Counts, Fault, ImageSpec, Service, Sim, Target, What, World, sha};
 use serde_json::{Value, json};
 
 use crate::{REPO, ask, client, get, graphql, header};
@@ -141,4 +141,19 @@ async fn dropping_it_closes_its_connections() {
     drop(sim);
     tokio::task::yield_now().await;
     assert!(client.get(&url).send().await.is_err());
+}
+
+#[tokio::test]
+async fn a_replica_may_lag_behind() {
+    let sim = Sim::start(world()).await;
+    let head = "{ repository(owner: \"myorg\", name: \"myrepo\") { defaultBranchRef { target { oid } } } }";
+    let shown = async || graphql(&sim, head).await["data"]["repository"]["defaultBranchRef"]["target"]["oid"].clone();
+    sim.lag_github();
+    sim.world(|world| drop(world.push(REPO, "main", "m2", &[])));
+    assert_eq!(shown().await, sha("m1"));
+    sim.catch_up();
+    assert_eq!(shown().await, sha("m2"));
+    sim.fail(Fault::always(Target::GraphQlWith("defaultBranchRef".to_owned()), What::EmptyBody200));
+    assert_eq!(ask(&sim, head, &json!({})).send().await.unwrap().text().await.unwrap(), "");
+    assert_eq!(graphql(&sim, VIEWER).await["data"]["viewer"]["login"], "lastgreen-bot");
 }

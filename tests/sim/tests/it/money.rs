@@ -24,9 +24,8 @@ fn commits(number: u32, inner: &str) -> String {
 fn the_table() {
     let state = "statusCheckRollup { state }";
     let aliases = |number: u32, inner: &str| -> String {
-        (0..number)
-            .map(|nth| format!("c{nth}: object(oid: \"{nth:040}\") {{ ... on Commit {{ {inner} }} }} "))
-            .collect()
+        let one = |nth| format!("c{nth}: object(oid: \"{nth:040}\") {{ ... on Commit {{ {inner} }} }}");
+        (0..number).map(one).collect::<Vec<_>>().join(" ")
     };
     let refs = format!(
         "refs(refPrefix: \"refs/heads/\", first: 100) {{ nodes {{ target {{ ... on Commit {{ history(first: 20) {{ nodes {{ {state} }} }} }} }} }} }}"
