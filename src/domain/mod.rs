@@ -23,3 +23,5 @@ pub use self::{
     snapshot::{Commit, CommitFacts, Commits, Pull, Repository, Snapshot, Tip},
     template::{CandidateError, IllegalTag, ImageSpec, Names, TagContext, TagTemplate, TemplateError, Unrenderable},
 };
+
+pub(crate) use self::template::{did_you_mean, nearest};
