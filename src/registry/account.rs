@@ -1,0 +1,210 @@
+//! What is remembered about one credential at one registry: pace, how it is shown, tokens, refusals.
+//!
+//! Refusals are remembered because credentials that are shown again and again get an address banned. One that says
+//! that the credential is wrong stops everything that would show it (a breaker, from a minute up to a quarter of an
+//! hour); one that concerns a repository stops that repository for a minute. A changed credential is another account,
+//! and so begins without either.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use reqwest::header::HeaderValue;
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::{challenge::TokenServer, credential::Credential};
+use crate::{
+    clock::Moment,
+    upstream::{Pace, UpstreamError},
+};
+
+/// The first pause after a refusal.
+const REFUSED: Duration = Duration::from_mins(1);
+/// The longest pause after many.
+const REFUSED_LONGEST: Duration = Duration::from_mins(15);
+
+/// One credential at one registry.
+#[derive(Debug)]
+pub(super) struct Account {
+    /// Distinguishes accounts in cache keys.
+    pub(super) id: u64,
+    pub(super) credential: Credential,
+    pub(super) pace: Pace,
+    scheme: Mutex<Scheme>,
+    repositories: Mutex<HashMap<String, Arc<AsyncMutex<Repository>>>>,
+    breaker: Mutex<Option<Breaker>>,
+    /// Held while a credential that was never accepted is shown: fifty callers must not be fifty refusals.
+    trial: AsyncMutex<()>,
+    accepted: AtomicBool,
+    limited: AtomicU32,
+}
+
+/// How the registry wants the credential to be shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// It never asked.
+    #[default]
+    Unasked,
+    /// It was asked whether it asks, and does not.
+    Open,
+    /// With every request.
+    Basic,
+    /// As a token of this server.
+    Bearer(TokenServer),
+}
+
+/// What is remembered about a repository.
+#[derive(Debug, Default)]
+pub(super) struct Repository {
+    pub(super) token: Option<Token>,
+    /// Counts the tokens, so that a refused one is told from its successor.
+    pub(super) generation: u64,
+    pub(super) refusal: Option<Refusal>,
+}
+
+/// A token for one repository.
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    pub(super) header: HeaderValue,
+    pub(super) got: Moment,
+    pub(super) expires: Moment,
+    pub(super) generation: u64,
+}
+
+/// An error that is the answer until then.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    pub(super) error: UpstreamError,
+    pub(super) until: Moment,
+}
+
+#[derive(Debug)]
+struct Breaker {
+    refusal: Refusal,
+    times: u32,
+}
+
+/// The right to show the credential; held until the answer was recorded.
+#[derive(Debug)]
+pub(super) struct Showing<'a> {
+    _alone: Option<tokio::sync::MutexGuard<'a, ()>>,
+}
+
+impl Repository {
+    /// The refusal that still holds.
+    pub(super) fn refused(&self, now: Moment) -> Result<(), UpstreamError> {
+        match &self.refusal {
+            Some(refusal) if now < refusal.until => Err(refusal.error.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Remembers that this repository is refused.
+    pub(super) fn refuse(&mut self, error: UpstreamError, now: Moment) {
+        self.refusal = Some(Refusal { error, until: now + REFUSED });
+    }
+}
+
+impl Account {
+    pub(super) fn new(id: u64, credential: Credential, pace: Pace) -> Self {
+        Self {
+            id,
+            credential,
+            pace,
+            scheme: Mutex::default(),
+            repositories: Mutex::default(),
+            breaker: Mutex::default(),
+            trial: AsyncMutex::default(),
+            accepted: AtomicBool::default(),
+            limited: AtomicU32::default(),
+        }
+    }
+
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.credential == Credential::Anonymous
+    }
+
+    pub(super) fn scheme(&self) -> Scheme {
+        self.scheme.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn learn(&self, scheme: Scheme) {
+        *self.scheme.lock().unwrap_or_else(PoisonError::into_inner) = scheme;
+    }
+
+    /// What is remembered about a repository. Names come from the configuration, so there are few.
+    pub(super) fn repository(&self, name: &str) -> Arc<AsyncMutex<Repository>> {
+        let mut repositories = self.repositories.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(repository) = repositories.get(name) {
+            return Arc::clone(repository);
+        }
+        Arc::clone(repositories.entry(name.to_owned()).or_default())
+    }
+
+    /// Waits until the credential may be shown; an error while the breaker is open.
+    pub(super) async fn show(&self, now: impl Fn() -> Moment) -> Result<Showing<'_>, UpstreamError> {
+        if self.is_anonymous() {
+            return Ok(Showing { _alone: None });
+        }
+        self.check(now())?;
+        if self.accepted.load(Ordering::Relaxed) {
+            return Ok(Showing { _alone: None });
+        }
+        let alone = self.trial.lock().await;
+        self.check(now())?;
+        Ok(Showing { _alone: Some(alone) })
+    }
+
+    fn check(&self, now: Moment) -> Result<(), UpstreamError> {
+        match &*self.breaker.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(breaker) if now < breaker.refusal.until => Err(breaker.refusal.error.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The credential was taken.
+    pub(super) fn accept(&self) {
+        self.accepted.store(true, Ordering::Relaxed);
+        *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Whether the credential was taken, and not refused since.
+    pub(super) fn is_accepted(&self) -> bool {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// The credential is wrong: opens the breaker, twice as long each time in a row.
+    pub(super) fn refuse(&self, error: &UpstreamError, now: Moment) {
+        self.accepted.store(false, Ordering::Relaxed);
+        if self.is_anonymous() {
+            return;
+        }
+        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        // Requests that were under way when it opened are one refusal, not many.
+        if breaker.as_ref().is_some_and(|breaker| now < breaker.refusal.until) {
+            return;
+        }
+        let times = breaker.as_ref().map_or(0, |breaker| breaker.times);
+        let pause = REFUSED.saturating_mul(1 << times.min(8)).min(REFUSED_LONGEST);
+        tracing::warn!(registry = %error.service, seconds = pause.as_secs(), "{}; the credential rests", error.message);
+        *breaker = Some(Breaker {
+            refusal: Refusal { error: error.clone(), until: now + pause },
+            times: times.saturating_add(1),
+        });
+    }
+
+    /// Counts a 429 and says how many there were in a row.
+    pub(super) fn limited(&self) -> u32 {
+        self.limited.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// Something else than a 429 came.
+    pub(super) fn not_limited(&self) {
+        self.limited.store(0, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,113 @@
+//! One registry: its settings, its client, and an account for each credential that is in use there.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+};
+
+use super::{
+    account::Account,
+    credential::{Credential, Credentials, Keyring},
+    options::{Checked, Options, SetupError},
+};
+use crate::{
+    clock::{Moment, SharedClock},
+    upstream::{Kind, Pace, SecretError, UpstreamError, http},
+};
+
+/// One registry.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) settings: Checked,
+    pub(super) http: reqwest::Client,
+    pub(super) clock: SharedClock,
+    /// Whether it was seen not to know HEAD.
+    pub(super) without_head: AtomicBool,
+    name: Arc<str>,
+    credentials: Credentials,
+    accounts: Mutex<Accounts>,
+}
+
+#[derive(Debug, Default)]
+struct Accounts {
+    keyring: Option<Arc<Keyring>>,
+    by_credential: HashMap<Credential, Arc<Account>>,
+    made: u64,
+}
+
+impl Host {
+    /// A registry by its settings; `client` serves all that have no CA of their own.
+    pub(super) fn new(options: &Options, client: &reqwest::Client, clock: &SharedClock) -> Result<Self, SetupError> {
+        let settings = Checked::new(options)?;
+        let http = match &options.ca_file {
+            None => client.clone(),
+            Some(path) => {
+                http::client(Some(path)).map_err(|source| SetupError::Client { host: settings.host.clone(), source })?
+            }
+        };
+        Ok(Self {
+            name: settings.host.as_str().into(),
+            credentials: Credentials::new(&options.auth, clock),
+            settings,
+            http,
+            clock: Arc::clone(clock),
+            without_head: AtomicBool::default(),
+            accounts: Mutex::default(),
+        })
+    }
+
+    /// The account for a repository, by what the credential files hold now.
+    pub(super) fn account(&self, repository: &str) -> Result<Arc<Account>, UpstreamError> {
+        let keyring = self.credentials.current().map_err(|error| self.unreadable(&error))?;
+        let credential = keyring.select(&self.settings.host, repository).map_err(|error| self.unreadable(&error))?;
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if !accounts.keyring.as_ref().is_some_and(|known| Arc::ptr_eq(known, &keyring)) {
+            accounts.by_credential.retain(|credential, _| keyring.holds(credential));
+            accounts.keyring = Some(keyring);
+        }
+        if let Some(account) = accounts.by_credential.get(&credential) {
+            return Ok(Arc::clone(account));
+        }
+        accounts.made += 1;
+        let pace = Pace::new(self.settings.pace, Arc::clone(&self.clock));
+        let account = Arc::new(Account::new(accounts.made, credential.clone(), pace));
+        accounts.by_credential.insert(credential, Arc::clone(&account));
+        Ok(account)
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    pub(super) fn error(&self, kind: Kind, message: impl Into<Arc<str>>) -> UpstreamError {
+        UpstreamError::new(Arc::clone(&self.name), kind, message)
+    }
+
+    /// A repository that is refused to us, by the registry or its token server, and what may help.
+    pub(super) fn refused(&self, account: &Account, repository: &str, status: reqwest::StatusCode) -> UpstreamError {
+        let (whom, why) = if account.is_anonymous() {
+            ("anonymous callers", "it is private or does not exist")
+        } else {
+            ("the configured credential", "the credential is wrong or lacks access, or it does not exist")
+        };
+        self.refusal(status, format!("`{repository}` is refused to {whom} ({}): {why}", status.as_u16()))
+    }
+
+    /// A 401 or 403 with `message`, and what may help.
+    pub(super) fn refusal(&self, status: reqwest::StatusCode, mut message: String) -> UpstreamError {
+        if self.credentials.current().is_ok_and(|keyring| keyring.has_helper(&self.settings.host)) {
+            message.push_str("; the Docker config names a credential helper, and helpers are never run");
+        }
+        if let Some(hint) = self.settings.hint {
+            message.push_str("; ");
+            message.push_str(hint);
+        }
+        let kind = if status == reqwest::StatusCode::FORBIDDEN { Kind::Forbidden } else { Kind::Unauthorized };
+        self.error(kind, message)
+    }
+
+    /// Files that cannot be read say nothing about the registry, and may be there in a second.
+    fn unreadable(&self, error: &SecretError) -> UpstreamError {
+        self.error(Kind::Unavailable, error.to_string())
+    }
+}
