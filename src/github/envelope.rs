@@ -97,7 +97,8 @@ impl Fault {
         let kind = self.kind.as_deref().unwrap_or_default();
         let failure = |kind, message: &str| Meaning::Failure(UpstreamError::new(SERVICE, kind, message));
         match kind {
-            _ if kind == "RATE_LIMITED" || is_limit(&self.message) => Meaning::Limit,
+            "RATE_LIMITED" | "RATE_LIMIT" => Meaning::Limit,
+            _ if is_limit(&self.message) => Meaning::Limit,
             "NOT_FOUND" if self.is_at(&["repository", "pull"]) => Meaning::Tolerable,
             "NOT_FOUND" if self.is_at(&["repository"]) => Meaning::Failure(no_repository(repo)),
             "FORBIDDEN" | "INSUFFICIENT_SCOPES" => match self.forbidden() {
