@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(kind(""), Kind::Malformed);
         assert_eq!(kind("<html>"), Kind::Malformed);
         assert_eq!(kind(r#"{"data":{"repo"#), Kind::Unavailable);
-        assert_eq!(kind("[]"), Kind::Malformed);
+        assert_eq!(kind("true"), Kind::Malformed);
         assert!(!faults(br#"{"data":null}"#).unwrap().0);
         assert!(!faults(b"{}").unwrap().0);
     }

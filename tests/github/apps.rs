@@ -57,7 +57,7 @@ async fn while_it_cannot_be_renewed_the_old_token_serves() {
 async fn a_revoked_token_is_replaced_once() {
     let stage = Stage::app(private_world()).await;
     stage.branch("feature").await.unwrap();
-    stage.sim.world(|world| world.github.installation_tokens.clear());
+    stage.sim.world(|world| world.github.installation_tokens[0].expires_at = world.now);
     stage.advance(Duration::from_secs(1));
     stage.branch("feature").await.unwrap();
     assert_eq!(stage.sim.counts().tokens_minted, 2);

@@ -40,7 +40,6 @@ impl Stage {
     }
 
     async fn with(world: World, secret: &str, auth: impl FnOnce(PathBuf) -> Auth) -> Self {
-        // An App's signature holds the time, and the simulator compares it with the real one.
         let clock = ManualClock::new(SystemClock::new().wall());
         let sim = Sim::start(world).await;
         let folder = tempfile::tempdir().unwrap();
@@ -59,6 +58,8 @@ impl Stage {
     /// Lets the time pass, here and there.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
+        // An App's signature holds the wall-clock time, and the simulator compares it with the real one.
+        self.clock.jump_wall(-chrono::TimeDelta::from_std(by).unwrap());
         self.sim.world(|world| world.advance(i64::try_from(by.as_secs()).unwrap()));
     }
 
