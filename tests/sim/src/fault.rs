@@ -37,6 +37,8 @@ pub enum Target {
     GitHub,
     /// GitHub's GraphQL.
     GraphQl,
+    /// GraphQL requests whose body, document and variables, contains this.
+    GraphQlWith(String),
     /// GitHub's REST, where the path (without `/api/v3`) begins so; `""` is all of it.
     Rest(String),
     /// Everything at the registry, its own token endpoint included.
@@ -79,6 +81,7 @@ impl Target {
         match self {
             Self::GitHub => seen.service == Service::GitHub,
             Self::GraphQl => seen.kind == Kind::GraphQl,
+            Self::GraphQlWith(text) => seen.kind == Kind::GraphQl && seen.body.contains(text.as_str()),
             Self::Rest(prefix) => {
                 let path = seen.path.strip_prefix("/api/v3").unwrap_or(&seen.path);
                 seen.service == Service::GitHub && seen.kind != Kind::GraphQl && path.starts_with(prefix.as_str())

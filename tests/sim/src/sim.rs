@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::fault::{Fault, Target};
 use crate::wire;
-use crate::world::World;
+use crate::world::{Repository, World};
 
 /// The simulated services, running. Dropping it ends them and their connections.
 #[derive(Debug)]
@@ -162,6 +162,8 @@ pub(crate) struct Shared {
     world: Mutex<World>,
     seen: Mutex<Vec<Seen>>,
     faults: Mutex<Vec<Fault>>,
+    /// GitHub's repositories as a replica that lags behind still sees them.
+    lagging: Mutex<Option<Vec<Repository>>>,
     latency: Mutex<Latency>,
     points: Mutex<u64>,
     counts: watch::Sender<Counts>,
@@ -226,6 +228,10 @@ impl Shared {
         Some(fault.clone())
     }
 
+    pub(crate) fn lagging(&self) -> MutexGuard<'_, Option<Vec<Repository>>> {
+        lock(&self.lagging)
+    }
+
     pub(crate) fn latency(&self) -> Latency {
         *lock(&self.latency)
     }
@@ -254,6 +260,7 @@ impl Sim {
             world: Mutex::new(world),
             seen: Mutex::default(),
             faults: Mutex::default(),
+            lagging: Mutex::default(),
             latency: Mutex::default(),
             points: Mutex::default(),
             counts: watch::Sender::default(),
@@ -350,6 +357,17 @@ impl Sim {
     pub async fn wait_for(&self, mut predicate: impl FnMut(&Counts) -> bool) -> Counts {
         let mut counts = self.shared.counts.subscribe();
         *counts.wait_for(|counts| predicate(counts)).await.expect("the sender is in self")
+    }
+
+    /// From now on GitHub answers as of now, whatever changes: the stale reads of a replica that lags behind.
+    pub fn lag_github(&self) {
+        let now = self.shared.world().github.repositories.clone();
+        *self.shared.lagging() = Some(now);
+    }
+
+    /// GitHub's replica has caught up.
+    pub fn catch_up(&self) {
+        *self.shared.lagging() = None;
     }
 
     /// Makes the services slow.

@@ -119,7 +119,7 @@ pub(super) fn app<'a>(world: &'a World, ask: &Ask) -> Result<&'a App, &'static s
     let key = DecodingKey::from_rsa_pem(key.as_bytes()).map_err(|_| UNREADABLE)?;
     let mut validation = Validation::new(Algorithm::RS256);
     validation.leeway = 0;
-    validation.set_required_spec_claims(&["exp", "iss"]);
+    validation.set_required_spec_claims(&["exp"]);
     let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation).map_err(|error| match error.kind() {
         jsonwebtoken::errors::ErrorKind::ExpiredSignature => {
             "'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires"

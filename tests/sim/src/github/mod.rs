@@ -2,6 +2,7 @@
 
 mod access;
 mod app_key;
+mod apps;
 mod cost;
 mod graphql;
 mod resolve;
@@ -41,14 +42,26 @@ pub(crate) fn answer(shared: &Shared, ask: &Ask) -> Answer {
         );
     }
     let mut world = shared.world();
+    let mut lagging = shared.lagging();
+    if let Some(old) = lagging.as_mut() {
+        std::mem::swap(&mut world.github.repositories, old);
+    }
+    let answer = routed(&mut world, shared, ask);
+    if let Some(old) = lagging.as_mut() {
+        std::mem::swap(&mut world.github.repositories, old);
+    }
+    answer
+}
+
+fn routed(world: &mut World, shared: &Shared, ask: &Ask) -> Answer {
     let enterprise = world.github.enterprise;
     let graphql = if enterprise { "/api/graphql" } else { "/graphql" };
     if ask.path == graphql {
-        return graphql::answer(&mut world, shared, ask);
+        return graphql::answer(world, shared, ask);
     }
     let path = if enterprise { ask.path.strip_prefix("/api/v3") } else { Some(ask.path.as_str()) };
     match path.filter(|path| *path != "/graphql") {
-        Some(path) => rest::answer(&mut world, ask, path),
+        Some(path) => rest::answer(world, ask, path),
         None => not_found(),
     }
 }

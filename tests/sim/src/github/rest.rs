@@ -1,39 +1,21 @@
 //! The parts of REST that a reader of CI needs.
 
-use chrono::{Duration, SecondsFormat};
+use chrono::SecondsFormat;
 use http::Method;
 use serde_json::{Value, json};
 
 use super::access::{self, Access};
-use super::{message, not_found, rated, spend};
+use super::{apps, message, not_found, rated, spend};
 use crate::wire::{Answer, Ask, decoded};
-use crate::world::{App, CheckRun, Commit, Installation, InstallationToken, Oid, Repository, World};
+use crate::world::{CheckRun, Commit, Oid, Repository, World};
 
 pub(super) fn answer(world: &mut World, ask: &Ask, path: &str) -> Answer {
     let parts: Vec<String> = path.trim_start_matches('/').split('/').map(decoded).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let get = ask.method == Method::GET;
     match parts.as_slice() {
-        ["app"] if get => {
-            with_app(world, ask, |_, app| Answer::json(200, &json!({"id": app.id, "slug": app.slug, "name": app.slug})))
-        }
-        ["app", "installations"] if get => with_app(world, ask, |_, app| {
-            let all: Vec<Value> = app.installations.iter().map(|one| installation(app, one)).collect();
-            Answer::json(200, &json!(all))
-        }),
-        ["app", "installations", id] if get => with_app(world, ask, |_, app| {
-            let found = app.installations.iter().find(|one| one.id.to_string() == *id);
-            found.map_or_else(not_found, |one| Answer::json(200, &installation(app, one)))
-        }),
-        ["app", "installations", id, "access_tokens"] if ask.method == Method::POST => mint(world, ask, id),
-        ["repos", owner, name, "installation"] if get => with_app(world, ask, |world, app| {
-            let Some(at) = world.github.repository(&format!("{owner}/{name}")) else { return not_found() };
-            let found = app.installations.iter().find(|one| {
-                one.account.eq_ignore_ascii_case(&at.owner)
-                    && one.repositories.as_ref().is_none_or(|names| names.contains(&at.full_name()))
-            });
-            found.map_or_else(not_found, |one| Answer::json(200, &installation(app, one)))
-        }),
+        ["app", rest @ ..] => apps::answer(world, ask, rest),
+        ["repos", owner, name, "installation"] if get => apps::of_repository(world, ask, &format!("{owner}/{name}")),
         rest => {
             let Some(access) = access::access(world, ask) else { return message(401, "Bad credentials") };
             if rest == ["rate_limit"] && get {
@@ -48,55 +30,6 @@ pub(super) fn answer(world: &mut World, ask: &Ask, path: &str) -> Answer {
             rated(answer, standing, "core")
         }
     }
-}
-
-/// Answers the holder of an App's JWT.
-fn with_app(world: &World, ask: &Ask, answer: impl FnOnce(&World, &App) -> Answer) -> Answer {
-    match access::app(world, ask) {
-        Ok(app) => answer(world, app),
-        Err(why) => message(401, why),
-    }
-}
-
-fn installation(app: &App, one: &Installation) -> Value {
-    json!({
-        "id": one.id,
-        "app_id": app.id,
-        "app_slug": app.slug,
-        "account": {"login": one.account, "type": "Organization"},
-        "target_type": "Organization",
-        "repository_selection": if one.repositories.is_some() { "selected" } else { "all" },
-        "permissions": permissions(one),
-        "suspended_at": null,
-    })
-}
-
-fn permissions(one: &Installation) -> Value {
-    let mut out = json!({"contents": "read", "metadata": "read", "pull_requests": "read", "statuses": "read"});
-    if one.checks {
-        out["checks"] = json!("read");
-    }
-    out
-}
-
-/// `POST /app/installations/{id}/access_tokens`.
-fn mint(world: &mut World, ask: &Ask, id: &str) -> Answer {
-    let app = match access::app(world, ask) {
-        Ok(app) => app,
-        Err(why) => return message(401, why),
-    };
-    let Some(one) = app.installations.iter().find(|one| one.id.to_string() == id) else { return not_found() };
-    let expires_at = world.now + Duration::hours(1);
-    let token = format!("ghs_sim{}x{:032}", one.id, world.github.installation_tokens.len() + 1);
-    let body = json!({
-        "token": token,
-        "expires_at": expires_at.to_rfc3339_opts(SecondsFormat::Secs, true),
-        "permissions": permissions(one),
-        "repository_selection": if one.repositories.is_some() { "selected" } else { "all" },
-    });
-    let minted = InstallationToken { token, installation: one.id, expires_at };
-    world.github.installation_tokens.push(minted);
-    Answer::json(201, &body)
 }
 
 /// `GET /rate_limit`, which is free.
@@ -192,8 +125,12 @@ fn repository(at: &Repository) -> Value {
     })
 }
 
-/// A commit by sha, branch or full ref.
+/// A commit by sha, branch, full ref, or `owner:branch` of a fork.
 fn resolved<'a>(world: &'a World, at: &'a Repository, reference: &str) -> Option<(&'a Oid, &'a Commit)> {
+    if let Some((owner, branch)) = reference.split_once(':') {
+        let fork = world.github.network(at).find(|fork| fork.owner.eq_ignore_ascii_case(owner))?;
+        return world.github.commit(at, fork.branches.get(branch)?);
+    }
     let full = reference.len() == 40 && reference.bytes().all(|b| b.is_ascii_hexdigit());
     let named = at.branches.get(reference.trim_start_matches("refs/").trim_start_matches("heads/"));
     let oid = named.cloned().or_else(|| full.then(|| Oid::from(reference)))?;

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::sim::{Kind, Service, Shared};
 use crate::wire::{Answer, Ask};
+use crate::world::{Realm, RegistryAuth};
 
 /// What a path asks for.
 pub(crate) fn kind(path: &str) -> Kind {
@@ -75,11 +76,15 @@ fn is_name(name: &str) -> bool {
 /// Answers a request to the registry, or to the token server of another host.
 pub(crate) fn answer(shared: &Shared, service: Service, ask: &Ask) -> Answer {
     let mut world = shared.world();
-    if ask.path == "/token" {
+    let own_tokens = world.registry.auth == RegistryAuth::Bearer && world.registry.realm == Realm::Same;
+    if ask.path == "/token" && (service == Service::Realm || own_tokens) {
         return auth::token(&mut world, ask);
     }
     if service == Service::Realm {
         return Answer::new(404, "text/plain", "404 page not found\n");
+    }
+    if let Some(clean) = cleaned(&ask.path) {
+        return Answer::new(301, "text/html; charset=utf-8", "").with("location", clean);
     }
     let Some(route) = Route::of(&ask.path) else {
         return Answer::new(404, "text/plain; charset=utf-8", "404 page not found\n");
@@ -98,6 +103,23 @@ pub(crate) fn answer(shared: &Shared, service: Service, ask: &Ask) -> Answer {
         Route::Tags(name) => pull::tags(registry, ask, name),
     };
     answer.with("docker-distribution-api-version", "registry/2.0")
+}
+
+/// A path without dot segments and empty ones, if it has any: registries redirect there, into another repository if one is
+/// careless with names.
+fn cleaned(path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = Vec::new();
+    let trailing = path.ends_with('/');
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            _ => parts.push(part),
+        }
+    }
+    let slash = if trailing && !parts.is_empty() { "/" } else { "" };
+    let clean = format!("/{}{slash}", parts.join("/"));
+    (clean != path).then_some(clean)
 }
 
 /// An error as the protocol writes it.

@@ -8,9 +8,9 @@ use std::fmt;
 use std::path::Path;
 
 use super::World;
-use super::change::fill_run;
 use super::names::{Oid, sha};
 use super::pull::PullState;
+use super::report::fill_run;
 
 /// Why a world file is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]

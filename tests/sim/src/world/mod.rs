@@ -2,8 +2,8 @@
 //!
 //! A [`World`] is read from YAML or built in Rust, and changed while it is served. It knows no I/O and no wall clock: its time is
 //! the field `now`, which tests advance. Three parts: [`github`](GitHubWorld) (repositories, commits, pull requests, checks,
-//! credentials), [`registry`](RegistryWorld) (images, credentials), and the verbs in `change` that move both as a push or a
-//! merge would.
+//! credentials), [`registry`](RegistryWorld) (images, credentials), and the verbs that move both as a push, a merge or a
+//! build would.
 
 mod change;
 mod checks;
@@ -14,6 +14,7 @@ mod load;
 mod names;
 mod pull;
 mod registry;
+mod report;
 
 pub use checks::{CheckApp, CheckRun, CheckSuite, Status};
 pub use github::{App, Budget, GitHubWorld, Installation, InstallationToken, Limits, PersonalToken, TokenKind};

@@ -65,6 +65,7 @@ fn typed_error(kind: &str, message: impl std::fmt::Display) -> FieldError {
 
 /// The type and the text of a field error.
 pub(super) fn split_error(message: &str) -> (&str, &str) {
+    let message = message.strip_prefix("resolver error: ").unwrap_or(message);
     message.split_once(BETWEEN).unwrap_or(("", message))
 }
 
@@ -239,6 +240,9 @@ impl ObjectValue for Root<'_> {
                 "User",
                 vec![("login", json!(context.access.login)), ("id", json!(format!("U_{}", context.access.login)))],
             )),
+            "rateLimit" if info.arguments().get("dryRun").and_then(JsonValue::as_bool) == Some(true) => {
+                context.unknown("Query.rateLimit(dryRun: true) as", info)
+            }
             "rateLimit" => context.nullable(context.standing.map(|standing| {
                 let reset = Utc.timestamp_opt(standing.reset, 0).single().unwrap_or_default();
                 record(
