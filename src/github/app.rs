@@ -17,6 +17,7 @@ use super::{
     SERVICE,
     auth::{Grant, unauthorized},
     credential::{Credential, Holder, Resource},
+    envelope,
     send::{Sender, judge_status},
     transport::{Answer, Call, malformed},
 };
@@ -27,10 +28,10 @@ use crate::{
 };
 
 /// How long before its end a token is replaced.
-const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
+const RENEW_BEFORE: Duration = Duration::from_mins(5);
 
 /// How long an installation is believed to be a repository's.
-const INSTALLATION_FOR: Duration = Duration::from_secs(60 * 60);
+const INSTALLATION_FOR: Duration = Duration::from_hours(1);
 
 pub(super) struct App {
     id: u64,
@@ -241,6 +242,9 @@ impl App {
     /// Asks as the App itself; anything but success and 404 is an error.
     async fn ask(&self, sender: &Sender, call: &Call) -> Result<Answer, UpstreamError> {
         let answer = sender.send(&self.own, Resource::Core, call, &self.jwt()?).await?;
+        if envelope::message_of(&answer.body).is_some_and(|message| message.contains("Integration not found")) {
+            return Err(unauthorized(format!("there is no App {}; check its `id`", self.id)));
+        }
         judge_status(&self.own, &answer)?;
         Ok(answer)
     }

@@ -1,0 +1,11 @@
+//! The GitHub client against the simulated GitHub.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod stage;
+
+mod apps;
+mod documents;
+mod proxy;
+mod refusals;
+mod snapshots;
