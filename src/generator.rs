@@ -121,6 +121,14 @@ impl Generator {
         self.build.resolve(question, true).await
     }
 
+    /// The item of a resolution that found a build.
+    pub fn item_of(&self, resolution: &Resolution) -> Option<Item> {
+        match (&resolution.outcome, &resolution.line) {
+            (Outcome::Ready { build, .. }, Some(meant)) => Some(self.item(build, meant)),
+            _ => None,
+        }
+    }
+
     /// What the upstreams say until the deadline; what is not known by then is unknown. The work goes on all the same,
     /// so that the next question finds it done.
     async fn resolve_by(self: &Arc<Self>, question: &Question, deadline: Moment) -> Result<Resolution, Refusal> {
