@@ -3,5 +3,10 @@
 
 pub mod clock;
 pub mod domain;
+pub mod generator;
+pub mod github;
+pub mod http;
+pub mod ledger;
+pub mod parts;
 pub mod registry;
 pub mod upstream;

@@ -14,17 +14,18 @@ pub struct ManualClock {
     state: Arc<watch::Sender<State>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct State {
     now: Moment,
     wall: DateTime<Utc>,
-    sleepers: usize,
+    /// Until when each waiting task sleeps.
+    sleepers: Vec<Moment>,
 }
 
 impl ManualClock {
     /// A clock that stands at `wall`.
     pub fn new(wall: DateTime<Utc>) -> Self {
-        let state = State { now: Moment::after_start(Duration::from_secs(1_000_000)), wall, sleepers: 0 };
+        let state = State { now: Moment::after_start(Duration::from_secs(1_000_000)), wall, sleepers: Vec::new() };
         Self { state: Arc::new(watch::Sender::new(state)) }
     }
 
@@ -45,7 +46,15 @@ impl ManualClock {
     pub async fn sleeping(&self, count: usize) {
         let mut changes = self.state.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
-        let _ = changes.wait_for(|state| state.sleepers >= count).await;
+        let _ = changes.wait_for(|state| state.sleepers.len() >= count).await;
+    }
+
+    /// Completes once a task waits for a moment that is at most `limit` away, and tells how far it is.
+    pub async fn sleeping_within(&self, limit: Duration) -> Duration {
+        let mut changes = self.state.subscribe();
+        let nearest = |state: &State| state.sleepers.iter().map(|until| until.since(state.now)).min();
+        let state = changes.wait_for(|state| nearest(state).is_some_and(|away| away <= limit)).await;
+        state.ok().and_then(|state| nearest(&state)).unwrap_or_default()
     }
 }
 
@@ -65,25 +74,32 @@ impl Clock for ManualClock {
             if state.borrow().now >= until {
                 return;
             }
-            let _sleeper = Sleeper::new(&state);
+            let _sleeper = Sleeper::new(&state, until);
             let _ = changes.wait_for(|state| state.now >= until).await;
         })
     }
 }
 
-/// Counts a waiting task for as long as it waits, also when it is dropped.
-struct Sleeper<'a>(&'a watch::Sender<State>);
+/// Lists a waiting task for as long as it waits, also when it is dropped.
+struct Sleeper<'a> {
+    state: &'a watch::Sender<State>,
+    until: Moment,
+}
 
 impl<'a> Sleeper<'a> {
-    fn new(state: &'a watch::Sender<State>) -> Self {
-        state.send_modify(|state| state.sleepers += 1);
-        Self(state)
+    fn new(state: &'a watch::Sender<State>, until: Moment) -> Self {
+        state.send_modify(|state| state.sleepers.push(until));
+        Self { state, until }
     }
 }
 
 impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
-        self.0.send_modify(|state| state.sleepers -= 1);
+        self.state.send_modify(|state| {
+            if let Some(index) = state.sleepers.iter().position(|until| *until == self.until) {
+                state.sleepers.swap_remove(index);
+            }
+        });
     }
 }
 

@@ -6,14 +6,31 @@
 //! * *test merge*: GitHub's merge of head and base (`refs/pull/N/merge`), which most CI builds.
 //! * *tag*, *digest*, *reference*: as in the OCI distribution specification.
 
+mod answer;
 mod checks;
 mod image;
+mod line;
 mod names;
+mod output;
+mod question;
+mod slug;
 mod snapshot;
+mod template;
+mod verdict;
+mod walk;
 
+pub(crate) use self::question::unrendered;
 pub use self::{
+    answer::{Answer, Build, BuiltImage, Images, Item, Standing, WhyNothing},
     checks::{Check, CheckState, Source},
     image::{Digest, ImageName, Tag},
+    line::{Chosen, Line, NoLine, choose},
     names::{Branch, CommitSha, NameError, Repo, excerpt, looks_unrendered},
+    output::{OutputContext, OutputImage, OutputTemplate},
+    question::{Question, QuestionError},
+    slug::Slug,
     snapshot::{Commit, CommitFacts, Commits, Pull, Repository, Snapshot, Tip},
+    template::{CandidateError, IllegalTag, ImageSpec, Names, TagContext, TagTemplate, TemplateError, Unrenderable},
+    verdict::{CheckPattern, CiPolicy, GreenBuild, JudgedCheck, Pending, ReadTime, Role, Verdict, judge, roles},
+    walk::{Chain, ChainEnd, Route, chain},
 };

@@ -50,7 +50,7 @@ impl Kind {
             Self::Malformed => Duration::from_secs(5),
             Self::NotFound => Duration::from_secs(15),
             // A refused credential asked again and again gets the address banned (GitLab: 30 in 3 minutes).
-            Self::Unauthorized | Self::Forbidden => Duration::from_secs(60),
+            Self::Unauthorized | Self::Forbidden => Duration::from_mins(1),
         }
     }
 }

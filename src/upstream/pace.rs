@@ -16,7 +16,7 @@ use governor::{
     middleware::NoOpMiddleware,
     state::{InMemoryState, NotKeyed},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::{Moment, SharedClock};
 
@@ -40,7 +40,7 @@ pub struct Pace {
 /// The right to send one request; held until its answer was read.
 #[derive(Debug)]
 pub struct Permit {
-    _slot: OwnedSemaphorePermit,
+    _slot: Result<OwnedSemaphorePermit, AcquireError>,
 }
 
 impl Pace {
@@ -60,13 +60,14 @@ impl Pace {
     /// The moment until which nothing may be sent, where the service named one; then nothing is waited for.
     pub async fn turn(&self) -> Result<Permit, Moment> {
         self.check_pause()?;
-        let slot = Arc::clone(&self.slots).acquire_owned().await.expect("the semaphore is never closed");
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
         while let Err(not_until) = self.spacing.check() {
             let wait = not_until.wait_time_from(self.clock.now().since_start());
             self.clock.sleep_until(self.clock.now() + wait).await;
         }
         // The pause may have begun while we waited.
         self.check_pause()?;
+        // The semaphore is never closed, so there always is a slot.
         Ok(Permit { _slot: slot })
     }
 

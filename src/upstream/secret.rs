@@ -101,7 +101,8 @@ impl SecretFile {
             }
             Err(problem) => match &state.content {
                 Some(_) => {
-                    tracing::warn!(file = %self.path.display(), %problem, "a secret file cannot be read again; what it last held is used")
+                    let file = self.path.display();
+                    tracing::warn!(%file, %problem, "a secret file cannot be read again; what it last held is used");
                 }
                 None => return Err(SecretError { path: self.path.clone(), problem }),
             },

@@ -1,0 +1,180 @@
+//! What is answered, and why nothing else can be.
+//!
+//! A [`Build`] is made from a [`GreenBuild`] and complete [`Images`], an item from a build, and an empty list only
+//! for one of the reasons in [`WhyNothing`]. There is no other way to an [`Answer`].
+
+use std::{collections::BTreeMap, fmt};
+
+use super::{CommitSha, Digest, GreenBuild, ImageName, Tag};
+
+/// One image of a build, as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuiltImage {
+    /// Its repository.
+    pub image: ImageName,
+    /// The tag that led to it.
+    pub tag: Tag,
+    /// Its digest (of the index, where there is one).
+    pub digest: Digest,
+    /// Those of its labels and annotations that the outputs use.
+    pub labels: BTreeMap<String, String>,
+    /// The commit that it was built from. All images of a build share it; kept apart because an image may one day
+    /// come from an ancestor that left its sources unchanged.
+    pub built_from: CommitSha,
+}
+
+/// Every image that the configuration wants, by its key. Never empty, never partial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Images(BTreeMap<String, BuiltImage>);
+
+impl Images {
+    /// The images, if each of `wanted` was found and there is at least one.
+    pub fn complete<'a>(
+        wanted: impl IntoIterator<Item = &'a str>,
+        found: BTreeMap<String, BuiltImage>,
+    ) -> Option<Self> {
+        let all = wanted.into_iter().all(|key| found.contains_key(key));
+        (all && !found.is_empty()).then_some(Self(found))
+    }
+
+    /// The image with that key.
+    pub fn get(&self, key: &str) -> Option<&BuiltImage> {
+        self.0.get(key)
+    }
+
+    /// All images by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &BuiltImage)> {
+        self.0.iter().map(|(key, image)| (key.as_str(), image))
+    }
+}
+
+/// The last green build: a commit that was seen green, and all its images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Build {
+    commit: CommitSha,
+    test_merge: Option<CommitSha>,
+    images: Images,
+}
+
+impl Build {
+    /// The build of a green commit, or of one of its test merges.
+    pub fn new(green: GreenBuild, test_merge: Option<CommitSha>, images: Images) -> Self {
+        Self { commit: green.commit(), test_merge, images }
+    }
+
+    /// The commit.
+    pub fn commit(&self) -> CommitSha {
+        self.commit
+    }
+
+    /// The test merge of that commit which the images were built from, if it was one.
+    pub fn test_merge(&self) -> Option<CommitSha> {
+        self.test_merge
+    }
+
+    /// The images.
+    pub fn images(&self) -> &Images {
+        &self.images
+    }
+}
+
+/// One item of the answer: every key of the generator, every value a string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item(BTreeMap<String, String>);
+
+impl Item {
+    /// The item with these values, rendered from a build.
+    pub(crate) fn rendered(_from: &Build, values: BTreeMap<String, String>) -> Self {
+        Self(values)
+    }
+
+    /// Keys and values.
+    pub fn values(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+}
+
+/// How an answer stands to what the upstreams say now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// The item is the last green build.
+    Fresh,
+    /// The item was answered before and is kept.
+    Held,
+    /// There is nothing yet, the upstreams say.
+    NotYet,
+    /// The upstreams could not say.
+    Unknown,
+}
+
+impl Standing {
+    /// The word for headers, logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Held => "held",
+            Self::NotYet => "not-yet",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why an empty list, which deletes a preview, is the right answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhyNothing {
+    /// Nothing was ever answered for the line, and the upstreams say that there is nothing.
+    NotYet,
+    /// Nothing was ever answered for the line, the ledger is trusted to know that, and the upstreams cannot say.
+    NeverAnswered,
+    /// The generator's `hold` ended.
+    HoldEnded,
+    /// The pull request comes from a fork, and the generator refuses forks.
+    ForkRefused,
+}
+
+/// What Argo CD gets: one item, or deliberately none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// One item.
+    Item {
+        /// The item.
+        item: Item,
+        /// Fresh or held.
+        standing: Standing,
+        /// The commit of its digests.
+        commit: CommitSha,
+        /// What was passed over and why; stable text.
+        reason: String,
+    },
+    /// The empty list.
+    Nothing {
+        /// Why this is right.
+        why: WhyNothing,
+        /// What was considered and why it was not enough; stable text.
+        reason: String,
+    },
+}
+
+impl Answer {
+    /// How the answer stands.
+    pub fn standing(&self) -> Standing {
+        match self {
+            Self::Item { standing, .. } => *standing,
+            Self::Nothing { why: WhyNothing::NeverAnswered, .. } => Standing::Unknown,
+            Self::Nothing { .. } => Standing::NotYet,
+        }
+    }
+
+    /// The reason for people.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Item { reason, .. } | Self::Nothing { reason, .. } => reason,
+        }
+    }
+}

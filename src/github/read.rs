@@ -1,0 +1,214 @@
+//! The questions: a document or a path each, and what their answers mean.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::{
+    Ask, By, ChecksPage, CommitsOf,
+    auth::{Authority, Grant},
+    credential::Resource,
+    documents,
+    envelope::{self, Fault, Meaning, no_repository},
+    map::{self, Mapper},
+    send::Sender,
+    transport::{Answer, Call, malformed, unavailable},
+    wire,
+};
+use crate::{
+    domain::{CommitFacts, CommitSha, Commits, Repo, Snapshot},
+    upstream::UpstreamError,
+};
+
+/// Commits per further page.
+const PAGE: u32 = 20;
+
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) sender: Arc<Sender>,
+    pub(super) authority: Authority,
+}
+
+impl Reader {
+    pub(super) async fn snapshot(&self, ask: &Ask) -> Result<Snapshot, UpstreamError> {
+        let walk = ask.walk.clamp(1, 100);
+        match &ask.by {
+            By::Number(number) => {
+                let variables = json!({ "number": number, "walk": walk });
+                let (answer, found): (_, wire::PullRepository) =
+                    self.repository(&ask.repo, documents::PULL, variables).await?;
+                let pulls = found
+                    .pull
+                    .map(|whole| {
+                        let mut pull = map::pull(whole.pull)?;
+                        Mapper::default().walk(&mut pull, whole.walk)?;
+                        Ok::<_, UpstreamError>(pull)
+                    })
+                    .transpose()?;
+                Ok(Snapshot {
+                    began: answer.sent,
+                    github_time: answer.date,
+                    repository: map::repository(&found.identity)?,
+                    own_branch: None,
+                    pulls: pulls.into_iter().collect(),
+                    more_pulls: false,
+                })
+            }
+            By::Branch(branch) => {
+                let variables = json!({
+                    "ref": format!("refs/heads/{branch}"), "head": branch.as_str(), "walk": walk,
+                });
+                let (answer, found): (_, wire::BranchRepository) =
+                    self.repository(&ask.repo, documents::BRANCH, variables).await?;
+                by_branch(&answer, found)
+            }
+        }
+    }
+
+    pub(super) async fn more_commits(
+        &self,
+        repo: &Repo,
+        of: &CommitsOf,
+        cursor: &str,
+    ) -> Result<Commits, UpstreamError> {
+        match of {
+            CommitsOf::Pull(number) => {
+                let variables = json!({ "number": number, "page": PAGE, "before": cursor });
+                let (_, found): (_, wire::PullPage) = self.repository(repo, documents::PULL_COMMITS, variables).await?;
+                Mapper::default().own_commits(found.pull.ok_or_else(gone)?.commits)
+            }
+            CommitsOf::History(head) => {
+                let variables = json!({ "oid": head.as_str(), "page": PAGE, "after": cursor });
+                let (_, found): (_, wire::AtCommit<wire::History>) =
+                    self.repository(repo, documents::HISTORY, variables).await?;
+                Mapper::default().history(found.commit.ok_or_else(gone)?.history)
+            }
+        }
+    }
+
+    pub(super) async fn more_checks(
+        &self,
+        repo: &Repo,
+        sha: CommitSha,
+        cursor: &str,
+    ) -> Result<ChecksPage, UpstreamError> {
+        let variables = json!({ "oid": sha.as_str(), "after": cursor });
+        let (_, found): (_, wire::AtCommit<wire::CommitChecks>) =
+            self.repository(repo, documents::CHECKS, variables).await?;
+        // There was a first page: "no checks" would be a lie.
+        let rollup = found.commit.ok_or_else(gone)?.status_check_rollup.ok_or_else(gone)?;
+        map::checks(rollup)
+    }
+
+    pub(super) async fn commit(&self, repo: &Repo, sha: CommitSha) -> Result<Option<CommitFacts>, UpstreamError> {
+        let variables = json!({ "oid": sha.as_str() });
+        let (_, found): (_, wire::AtCommit<wire::Facts>) = self.repository(repo, documents::COMMIT, variables).await?;
+        found.commit.map(map::facts).transpose().map(Option::flatten)
+    }
+
+    /// Whether one commit is reachable from the other; `None` if GitHub does not know both.
+    pub(super) async fn is_ancestor(
+        &self,
+        repo: &Repo,
+        ancestor: CommitSha,
+        descendant: CommitSha,
+    ) -> Result<Option<bool>, UpstreamError> {
+        #[derive(serde::Deserialize)]
+        struct Comparison {
+            status: String,
+        }
+        let path = self.sender.rest(&format!("/repos/{repo}/compare/{ancestor}...{descendant}?per_page=1"));
+        let (answer, _) = self.sender.send_for(&self.authority, repo, Resource::Core, &Call::get(path)).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let comparison: Comparison =
+            serde_json::from_slice(&answer.body).map_err(|_| malformed("its comparison makes no sense"))?;
+        match comparison.status.as_str() {
+            "ahead" | "identical" => Ok(Some(true)),
+            "behind" | "diverged" => Ok(Some(false)),
+            _ => Err(malformed("its comparison makes no sense")),
+        }
+    }
+
+    /// Asks about a repository, and believes only an answer that is whole.
+    async fn repository<R: DeserializeOwned>(
+        &self,
+        repo: &Repo,
+        document: &str,
+        variables: Value,
+    ) -> Result<(Answer, R), UpstreamError> {
+        let (answer, grant, faults) = self.graphql(repo, document, variables).await?;
+        for fault in &faults {
+            tracing::debug!(kind = ?fault.kind, path = ?fault.path, message = fault.message, "GitHub reports an error");
+        }
+        // A limit explains every other fault.
+        let mut failure = None;
+        for fault in &faults {
+            match fault.meaning(repo) {
+                Meaning::Limit => return Err(grant.credential.limited(Resource::Graphql, &answer)),
+                Meaning::Failure(error) => failure = failure.or(Some(error)),
+                Meaning::Tolerable => {}
+            }
+        }
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        let root: wire::Root<R> = envelope::data(&answer.body)?;
+        let repository = root.repository.ok_or_else(|| no_repository(repo))?;
+        Ok((answer, repository))
+    }
+
+    /// Sends a document; the faults of its answer are left to judge, data or not.
+    pub(super) async fn graphql(
+        &self,
+        repo: &Repo,
+        document: &str,
+        mut variables: Value,
+    ) -> Result<(Answer, Grant, Vec<Fault>), UpstreamError> {
+        if let Value::Object(variables) = &mut variables {
+            variables.insert("owner".to_owned(), repo.owner().into());
+            variables.insert("name".to_owned(), repo.name().into());
+        }
+        let call = self.sender.graphql(json!({ "query": document, "variables": variables }).to_string());
+        let (answer, grant) = self.sender.send_for(&self.authority, repo, Resource::Graphql, &call).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Err(malformed("there is no GraphQL API at its address; check `github.api`"));
+        }
+        let (has_data, faults) = envelope::faults(&answer.body)?;
+        if !has_data && faults.is_empty() {
+            return Err(malformed("its answer has neither data nor errors"));
+        }
+        Ok((answer, grant, faults))
+    }
+}
+
+fn by_branch(answer: &Answer, found: wire::BranchRepository) -> Result<Snapshot, UpstreamError> {
+    let mut mapper = Mapper::default();
+    let own_branch = found.branch.map(|branch| mapper.tip(branch.target)).transpose()?;
+    let mut pulls = found.pulls.nodes.into_iter().map(map::pull).collect::<Result<Vec<_>, _>>()?;
+    for walked in found.walked.nodes {
+        // Both lists are of one instant, but nothing promises it: a pull request without its scalars is left out,
+        // commits of another head than its own are not its commits.
+        let known = pulls.iter_mut().find(|pull| pull.number == walked.number);
+        if let Some(pull) = known.filter(|pull| pull.head == walked.head_ref_oid.0) {
+            mapper.walk(pull, walked.walk)?;
+        }
+    }
+    pulls.sort_by_key(|pull| pull.number);
+    Ok(Snapshot {
+        began: answer.sent,
+        github_time: answer.date,
+        repository: map::repository(&found.identity)?,
+        own_branch,
+        pulls,
+        more_pulls: found.pulls.page_info.has_next_page,
+    })
+}
+
+/// Something that was there a moment ago.
+fn gone() -> UpstreamError {
+    unavailable("what was read a moment ago is gone")
+}

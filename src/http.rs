@@ -1,0 +1,22 @@
+//! The two listeners: the plugin that Argo CD asks, and ops for those who run it.
+//!
+//! ```text
+//! connection ─ path ─ method ─ token ─ body ─ question ─ generator ─ reply
+//! ```
+//!
+//! The order is on purpose: nothing of a body is looked at before the token was accepted, and a redirected request
+//! (which has lost its method, and perhaps its token) is told so first.
+
+mod body;
+mod ops;
+mod plugin;
+mod reply;
+mod server;
+mod tokens;
+
+pub use self::{
+    ops::ops_router,
+    plugin::{Plugin, plugin_router},
+    server::serve,
+    tokens::Tokens,
+};

@@ -1,0 +1,170 @@
+//! The one table from answers and refusals to HTTP.
+//!
+//! A 2xx is made from an [`Answer`] and from nothing else: Argo CD reads an empty 200 as "delete everything".
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, Response, StatusCode, header},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    domain::{Answer, Item, Standing},
+    generator::Refusal,
+};
+
+const STANDING: HeaderName = HeaderName::from_static("x-lastgreen-standing");
+const COMMIT: HeaderName = HeaderName::from_static("x-lastgreen-commit");
+const REASON: HeaderName = HeaderName::from_static("x-lastgreen-reason");
+
+/// The longest reason that goes into a header, in bytes.
+const REASON_BYTES: usize = 600;
+
+/// Seconds after which a refused question may be asked again. Argo CD itself waits 180, whatever is said here.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
+
+/// Everything that is not a 2xx.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// A question that no pull request can cause.
+    BadQuestion(String),
+    /// No token, or a wrong one.
+    Forbidden(&'static str),
+    /// Nothing lives there.
+    NoSuchPath(String),
+    /// Not a POST.
+    NotPost,
+    /// The body did not come in time.
+    SlowBody,
+    /// The body is too large.
+    LargeBody,
+    /// The generator refused.
+    Refused(Refusal),
+    /// The accepted tokens cannot be read.
+    NoTokens,
+}
+
+impl Problem {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::BadQuestion(_) | Self::Refused(Refusal::Bad(_)) => StatusCode::BAD_REQUEST,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NoSuchPath(_) => StatusCode::NOT_FOUND,
+            Self::NotPost => StatusCode::METHOD_NOT_ALLOWED,
+            Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Self::LargeBody => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Refused(Refusal::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Refused(Refusal::Internal) | Self::NoTokens => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::BadQuestion(message) | Self::NoSuchPath(message) => message.clone(),
+            Self::Forbidden(message) => (*message).to_owned(),
+            Self::NotPost => "this path takes POST only; a redirect (http to https, or a missing slash) turns a POST \
+                              into a GET, so the plugin's baseUrl must be the final address"
+                .to_owned(),
+            Self::SlowBody => "the request's body did not come in time".to_owned(),
+            Self::LargeBody => "the request's body is larger than 64 KiB".to_owned(),
+            Self::Refused(refusal) => refusal.to_string(),
+            Self::NoTokens => "lastgreen cannot read its token file; its log says why".to_owned(),
+        }
+    }
+}
+
+/// A problem as a response.
+pub(super) fn problem(problem: &Problem) -> Response<Body> {
+    let mut response = respond(problem.status(), &json!({ "message": problem.message() }));
+    let headers = response.headers_mut();
+    match problem {
+        Problem::NotPost => drop(headers.insert(header::ALLOW, HeaderValue::from_static("POST"))),
+        Problem::Refused(Refusal::Unavailable(_)) => drop(headers.insert(header::RETRY_AFTER, RETRY_AFTER)),
+        // What is left of a body that was not read cannot be told from the next request.
+        Problem::SlowBody | Problem::LargeBody => {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        _ => {}
+    }
+    if matches!(problem, Problem::Refused(Refusal::Unavailable(_))) {
+        headers.insert(STANDING, HeaderValue::from_static(Standing::Unknown.as_str()));
+    }
+    response
+}
+
+/// An answer as a response: the only 2xx there is.
+pub(super) fn answer(answer: &Answer) -> Response<Body> {
+    let parameters: Vec<Value> = match answer {
+        Answer::Item { item, .. } => vec![parameters(item)],
+        Answer::Nothing { .. } => Vec::new(),
+    };
+    let mut response = respond(StatusCode::OK, &json!({ "output": { "parameters": parameters } }));
+    let headers = response.headers_mut();
+    headers.insert(STANDING, HeaderValue::from_static(answer.standing().as_str()));
+    if let Answer::Item { commit, .. } = answer
+        && let Ok(commit) = HeaderValue::from_str(commit.as_str())
+    {
+        headers.insert(COMMIT, commit);
+    }
+    if let Some(reason) = header_text(answer.reason()) {
+        headers.insert(REASON, reason);
+    }
+    response
+}
+
+fn parameters(item: &Item) -> Value {
+    item.values().iter().map(|(key, value)| (key.clone(), Value::from(value.clone()))).collect()
+}
+
+fn respond(status: StatusCode, body: &Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A text as a header takes it: branch and check names may hold anything.
+fn header_text(text: &str) -> Option<HeaderValue> {
+    let mut plain: String = text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+    plain.truncate(REASON_BYTES);
+    (!plain.is_empty()).then(|| HeaderValue::from_str(&plain).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::WhyNothing;
+
+    #[test]
+    fn every_problem_has_its_status_and_a_message() {
+        let bad = crate::domain::QuestionError::new("branch", "is empty");
+        for (case, status) in [
+            (Problem::BadQuestion("x".to_owned()), 400),
+            (Problem::Refused(Refusal::Bad(bad)), 400),
+            (Problem::Forbidden("x"), 403),
+            (Problem::NoSuchPath("x".to_owned()), 404),
+            (Problem::NotPost, 405),
+            (Problem::SlowBody, 408),
+            (Problem::LargeBody, 413),
+            (Problem::Refused(Refusal::Internal), 500),
+            (Problem::NoTokens, 500),
+            (Problem::Refused(Refusal::Unavailable("x".to_owned())), 503),
+        ] {
+            let response = problem(&case);
+            assert_eq!(response.status().as_u16(), status, "{case:?}");
+            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), status == 503);
+            assert!(!case.message().is_empty());
+        }
+    }
+
+    #[test]
+    fn reasons_cannot_break_a_header() {
+        let nothing =
+            Answer::Nothing { why: WhyNothing::NotYet, reason: format!("a\r\nx-evil: 1\0é{}", "y".repeat(2000)) };
+        let response = answer(&nothing);
+        let reason = response.headers()[REASON].to_str().unwrap();
+        assert!(reason.starts_with("a??x-evil: 1??"), "{reason}");
+        assert_eq!(reason.len(), REASON_BYTES);
+        assert!(!response.headers().contains_key(COMMIT));
+    }
+}

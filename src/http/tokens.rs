@@ -1,0 +1,84 @@
+//! Which bearer tokens are accepted.
+
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConstantTimeEq as _};
+
+use crate::upstream::{SecretError, SecretFile};
+
+/// The accepted tokens, one on each line of a file that is read again when it changes.
+#[derive(Debug)]
+pub struct Tokens(SecretFile);
+
+/// Whether a request may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// It may.
+    Granted,
+    /// It brings no token.
+    Missing,
+    /// It brings the name of a Secret's key instead of the key's content.
+    Literal,
+    /// It brings another token.
+    Wrong,
+}
+
+impl Tokens {
+    /// The tokens in `file`.
+    pub fn new(file: SecretFile) -> Self {
+        Self(file)
+    }
+
+    /// Holds an `Authorization` header against the tokens, in a time that tells nothing about them.
+    pub(super) fn check(&self, authorization: Option<&[u8]>) -> Result<Access, SecretError> {
+        let accepted = self.0.read()?;
+        let Some(given) = authorization.and_then(bearer) else { return Ok(Access::Missing) };
+        let given_hash = Sha256::digest(given);
+        let mut found = Choice::from(0);
+        for token in accepted.expose().lines().map(str::trim).filter(|line| !line.is_empty()) {
+            found |= Sha256::digest(token.as_bytes()).ct_eq(&given_hash);
+        }
+        Ok(match bool::from(found) {
+            true => Access::Granted,
+            false if given.starts_with(b"$") => Access::Literal,
+            false => Access::Wrong,
+        })
+    }
+}
+
+/// The token of a `Bearer` header; the scheme's case does not matter (RFC 9110 §11.1).
+fn bearer(header: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = header.split_at_checked(7)?;
+    let token = token.trim_ascii();
+    (scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty()).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::clock::ManualClock;
+
+    #[test]
+    fn several_tokens_are_accepted_and_the_file_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "one\n  two \n\n").unwrap();
+        let clock = ManualClock::new(DateTime::UNIX_EPOCH);
+        let tokens = Tokens::new(SecretFile::new(&path, Arc::new(clock.clone())));
+        let check = |header: &str| tokens.check(Some(header.as_bytes())).unwrap();
+        assert_eq!(check("Bearer one"), Access::Granted);
+        assert_eq!(check("bearer two"), Access::Granted);
+        assert_eq!(check("Bearer on"), Access::Wrong);
+        assert_eq!(check("Bearer "), Access::Missing);
+        assert_eq!(check("Basic b25l"), Access::Missing);
+        assert_eq!(check("Bearer $plugin.token"), Access::Literal);
+        assert_eq!(tokens.check(None).unwrap(), Access::Missing);
+        std::fs::write(&path, "three and more").unwrap();
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(check("Bearer one"), Access::Wrong);
+        assert_eq!(check("Bearer three and more"), Access::Granted);
+    }
+}

@@ -1,0 +1,317 @@
+//! What was answered, so that it is never taken back by mistake.
+//!
+//! One record for each (generator, repository by GitHub's number, line). A record holds facts, not rendered text.
+//! Beside the records the ledger knows which lines truly had nothing, how long it has been watching (a *new* ledger
+//! cannot know what an earlier one answered), and every pair of head and test merge that was ever seen.
+//!
+//! The ledger is held in memory: after a restart it counts as new.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use thiserror::Error;
+
+use crate::{
+    clock::{Moment, SharedClock},
+    domain::{Branch, Build, CommitSha, Line, Repo},
+};
+
+mod trust;
+
+pub use trust::TrustKey;
+use trust::Watch;
+
+/// What a record belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LineKey {
+    /// The generator's name.
+    pub generator: Arc<str>,
+    /// The repository's `databaseId`.
+    pub repository: u64,
+    /// The line.
+    pub line: Line,
+}
+
+/// What was answered last for a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The build.
+    pub build: Build,
+    /// The head branch's name when it was recorded.
+    pub branch: Branch,
+    /// Whether that branch lives in the repository itself, so that its line may change with its pull request.
+    pub own: bool,
+    /// When it was recorded.
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// What the ledger knows of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// This was answered last.
+    Item(Arc<Record>),
+    /// It was asked, and truly had nothing.
+    Nothing,
+    /// It was never seen.
+    Never,
+}
+
+/// The ledger could not be read or written.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the ledger cannot be used: {0}")]
+pub struct LedgerError(pub Arc<str>);
+
+/// The ledger.
+#[derive(Debug)]
+pub struct Ledger {
+    clock: SharedClock,
+    trust_after: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lines: HashMap<LineKey, Entry>,
+    /// The lines that were recorded under a branch's name, the last one at the end.
+    by_name: HashMap<(Arc<str>, u64, Branch), Vec<Line>>,
+    repositories: HashMap<Repo, u64>,
+    watches: HashMap<TrustKey, Watch>,
+    merges: HashMap<(u64, u64), Vec<TestMerge>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    known: Known,
+    /// How long the upstreams have said *not yet* since the item was last ready, and when they last said it.
+    spent: Duration,
+    not_yet_at: Option<Moment>,
+}
+
+/// A head and one of GitHub's test merges of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct TestMerge {
+    head: CommitSha,
+    merge: CommitSha,
+}
+
+/// How many test merges of one pull request are remembered.
+const MERGES_PER_PULL: usize = 64;
+
+/// How many of the newest test merges of a head are tried beside the first.
+const NEWEST_MERGES: usize = 4;
+
+#[expect(clippy::unused_async, reason = "a ledger in a file or a database has to wait")]
+impl Ledger {
+    /// A ledger in memory, which counts as new until it has watched for `trust_after`.
+    pub fn in_memory(trust_after: Duration, clock: SharedClock) -> Self {
+        Self { clock, trust_after, state: Mutex::default() }
+    }
+
+    /// What is known of a line.
+    pub async fn known(&self, key: &LineKey) -> Result<Known, LedgerError> {
+        Ok(self.state().lines.get(key).map_or(Known::Never, |entry| entry.known.clone()))
+    }
+
+    /// Records a build before it is answered. One that is recorded already costs nothing.
+    pub async fn record(&self, key: &LineKey, build: &Build, branch: &Branch, own: bool) -> Result<(), LedgerError> {
+        let mut state = self.state();
+        if let Some(entry) = state.lines.get_mut(key)
+            && let Known::Item(record) = &entry.known
+            && record.build == *build
+            && record.branch == *branch
+        {
+            entry.ready();
+            return Ok(());
+        }
+        let record = Record { build: build.clone(), branch: branch.clone(), own, recorded_at: self.clock.wall() };
+        state.keep(key, record);
+        Ok(())
+    }
+
+    /// Lets a line take over what was recorded for another one.
+    pub async fn take_over(&self, key: &LineKey, record: &Record) -> Result<(), LedgerError> {
+        self.state().keep(key, record.clone());
+        Ok(())
+    }
+
+    /// Records that a line truly has nothing: it never had, or its hold has ended.
+    pub async fn record_nothing(&self, key: &LineKey) -> Result<(), LedgerError> {
+        let mut state = self.state();
+        let entry = state.lines.entry(key.clone()).or_insert_with(|| Entry::new(Known::Nothing));
+        *entry = Entry::new(Known::Nothing);
+        Ok(())
+    }
+
+    /// Notes that a line which was answered before is *not yet* now (or, with `false`, that nobody can say), and
+    /// tells for how long it has been so. The clock stands still while nobody can say.
+    pub fn not_yet_for(&self, key: &LineKey, said: bool) -> Duration {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let Some(entry) = state.lines.get_mut(key) else { return Duration::ZERO };
+        if let Some(before) = entry.not_yet_at
+            && said
+        {
+            entry.spent += now.since(before);
+        }
+        entry.not_yet_at = said.then_some(now);
+        entry.spent
+    }
+
+    /// The record of a line that was answered and is not withdrawn.
+    pub fn item(&self, key: &LineKey) -> Option<Arc<Record>> {
+        match &self.state().lines.get(key)?.known {
+            Known::Item(record) => Some(Arc::clone(record)),
+            Known::Nothing | Known::Never => None,
+        }
+    }
+
+    /// Whether a line has a record.
+    pub fn has_item(&self, key: &LineKey) -> bool {
+        self.item(key).is_some()
+    }
+
+    /// What was recorded for another line of the same own branch (its pull request, or the branch without one), if
+    /// that is newer than `than`.
+    pub fn newer_of_same_branch(&self, key: &LineKey, branch: &Branch, than: Option<&Record>) -> Option<Arc<Record>> {
+        let name = (Arc::clone(&key.generator), key.repository, branch.clone());
+        let lines = self.state().by_name.get(&name)?.clone();
+        // Only a change between the two kinds is the same branch for sure: a later pull request is another one.
+        let other_kind = |line: &&Line| {
+            matches!((line, &key.line), (Line::Pull(_), Line::Branch(_)) | (Line::Branch(_), Line::Pull(_)))
+        };
+        lines
+            .iter()
+            .rev()
+            .filter(other_kind)
+            .filter_map(|line| self.item(&LineKey { line: line.clone(), ..key.clone() }))
+            .find(|record| record.own)
+            .filter(|record| than.is_none_or(|own| own.recorded_at < record.recorded_at))
+    }
+
+    /// The line that was recorded last under a branch's name.
+    pub fn line_by_name(&self, generator: &Arc<str>, repository: u64, branch: &Branch) -> Option<Line> {
+        self.state().by_name.get(&(Arc::clone(generator), repository, branch.clone()))?.last().cloned()
+    }
+
+    /// GitHub's number of a repository, if it was ever seen under that name.
+    pub fn repository(&self, name: &Repo) -> Option<u64> {
+        self.state().repositories.get(name).copied()
+    }
+
+    /// Remembers GitHub's number of a repository.
+    pub fn remember_repository(&self, name: &Repo, id: u64) {
+        self.state().repositories.insert(name.clone(), id);
+    }
+
+    /// Whether this ledger has watched long enough to know that a line it never saw was never answered.
+    pub fn trusted(&self, key: &TrustKey) -> bool {
+        self.state().watches.get(key).is_some_and(|watch| watch.seen() >= self.trust_after)
+    }
+
+    /// Notes that a question was asked, and whether the upstreams could say anything about it.
+    pub fn watched(&self, key: &TrustKey, could_say: bool) {
+        let now = self.clock.now();
+        self.state().watches.entry(key.clone()).or_default().note(now, could_say);
+    }
+
+    /// Remembers a test merge of a pull request's head.
+    pub fn remember_merge(&self, repository: u64, number: u64, head: CommitSha, merge: CommitSha) {
+        let mut state = self.state();
+        let merges = state.merges.entry((repository, number)).or_default();
+        let pair = TestMerge { head, merge };
+        if merges.contains(&pair) {
+            return;
+        }
+        merges.push(pair);
+        if merges.len() > MERGES_PER_PULL {
+            // The first of each head is what its push built; of the others the oldest is the least likely to matter.
+            let first_of_head = |index: usize| !merges[..index].iter().any(|other| other.head == merges[index].head);
+            let dispensable = (0..merges.len()).find(|index| !first_of_head(*index)).unwrap_or(0);
+            merges.remove(dispensable);
+        }
+    }
+
+    /// The test merges of a head worth trying: the first one seen, which its push built, then the newest.
+    pub fn merges_of(&self, repository: u64, number: u64, head: CommitSha) -> Vec<CommitSha> {
+        let state = self.state();
+        let merges = state.merges.get(&(repository, number)).map_or(&[][..], Vec::as_slice);
+        let of_head: Vec<_> = merges.iter().filter(|pair| pair.head == head).map(|pair| pair.merge).collect();
+        let (first, later) = of_head.split_at(of_head.len().min(1));
+        first.iter().chain(later.iter().rev().take(NEWEST_MERGES)).copied().collect()
+    }
+
+    /// The head that a remembered test merge of this pull request was made of.
+    pub fn head_of_merge(&self, repository: u64, number: u64, merge: CommitSha) -> Option<CommitSha> {
+        let state = self.state();
+        state.merges.get(&(repository, number))?.iter().find(|pair| pair.merge == merge).map(|pair| pair.head)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn keep(&mut self, key: &LineKey, record: Record) {
+        let name = (Arc::clone(&key.generator), key.repository, record.branch.clone());
+        let lines = self.by_name.entry(name).or_default();
+        lines.retain(|line| *line != key.line);
+        lines.push(key.line.clone());
+        self.lines.insert(key.clone(), Entry::new(Known::Item(Arc::new(record))));
+    }
+}
+
+impl Entry {
+    fn new(known: Known) -> Self {
+        Self { known, spent: Duration::ZERO, not_yet_at: None }
+    }
+
+    fn ready(&mut self) {
+        self.spent = Duration::ZERO;
+        self.not_yet_at = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock as _, ManualClock};
+
+    fn sha(digit: char) -> CommitSha {
+        digit.to_string().repeat(40).parse().unwrap()
+    }
+
+    #[test]
+    fn the_first_test_merge_and_the_four_newest_are_tried() {
+        let ledger = Ledger::in_memory(Duration::ZERO, Arc::new(ManualClock::new(DateTime::UNIX_EPOCH)));
+        for merge in "1234567".chars() {
+            ledger.remember_merge(1, 2, sha('a'), sha(merge));
+            ledger.remember_merge(1, 2, sha('a'), sha(merge));
+        }
+        ledger.remember_merge(1, 2, sha('b'), sha('8'));
+        ledger.remember_merge(1, 3, sha('a'), sha('9'));
+        assert_eq!(ledger.merges_of(1, 2, sha('a')), ['1', '7', '6', '5', '4'].map(sha));
+        assert_eq!(ledger.merges_of(1, 2, sha('b')), [sha('8')]);
+        assert_eq!(ledger.merges_of(1, 2, sha('c')), []);
+        assert_eq!(ledger.head_of_merge(1, 2, sha('8')), Some(sha('b')));
+        assert_eq!(ledger.head_of_merge(1, 2, sha('9')), None);
+    }
+
+    #[tokio::test]
+    async fn the_hold_stands_still_while_nobody_can_say() {
+        let clock = ManualClock::new(DateTime::UNIX_EPOCH);
+        let ledger = Ledger::in_memory(Duration::ZERO, Arc::new(clock.clone()));
+        let key = LineKey { generator: "g".into(), repository: 1, line: Line::Pull(1) };
+        ledger.record_nothing(&key).await.unwrap();
+        let hour = Duration::from_hours(1);
+        for (said, spent) in [(true, 0), (true, 1), (false, 1), (false, 1), (true, 1), (true, 2)] {
+            assert_eq!(ledger.not_yet_for(&key, said), hour * spent);
+            clock.advance(hour);
+        }
+        assert!(clock.now() > Moment::START);
+    }
+}

@@ -1,0 +1,56 @@
+//! How long a ledger has been watching: only time in which the upstreams could say something counts.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{clock::Moment, domain::Repo};
+
+/// What is trusted apart: another ApplicationSet may have been moved over from another plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TrustKey {
+    /// The generator's name.
+    pub generator: Arc<str>,
+    /// The repository.
+    pub repository: Repo,
+    /// The ApplicationSet that asks.
+    pub application_set: Arc<str>,
+}
+
+/// The time watched so far.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    seen: Duration,
+    last_good: Option<Moment>,
+}
+
+impl Watch {
+    /// Counts the time since the last question if the upstreams could say something then and now.
+    pub(super) fn note(&mut self, now: Moment, could_say: bool) {
+        if let Some(before) = self.last_good
+            && could_say
+        {
+            self.seen += now.since(before);
+        }
+        self.last_good = could_say.then_some(now);
+    }
+
+    /// The time that counted.
+    pub(super) fn seen(&self) -> Duration {
+        self.seen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_does_not_count() {
+        let mut watch = Watch::default();
+        let at = |minutes: u64| Moment::after_start(Duration::from_secs(60 * minutes));
+        for (minute, could_say, seen) in [(0, true, 0), (10, true, 10), (20, false, 10), (50, true, 10), (60, true, 20)]
+        {
+            watch.note(at(minute), could_say);
+            assert_eq!(watch.seen(), Duration::from_secs(60 * seen), "minute {minute}");
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! Which images belong to a green commit.
+//!
+//! Candidates are whole sets: all images of the commit itself, or all of one of its test merges; never a mixture.
+//! Within a set each image's templates are tried in order. A tag that names a commit says by itself to which set it
+//! belongs; a moving tag is asked what it was built from, and belongs to the set that its revision label names.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures_util::future::join_all;
+
+use super::{
+    considered::{Found, Look},
+    sightings::Sightings,
+};
+use crate::{
+    clock::Moment,
+    domain::{
+        Branch, Build, BuiltImage, Chain, CommitSha, Digest, GreenBuild, ImageName, ImageSpec, Images, Names, Tag,
+        TagContext, TagTemplate,
+    },
+    github::GitHub,
+    ledger::Ledger,
+    registry::{Presence, Registries},
+    upstream::UpstreamError,
+};
+
+/// Looks up the images of commits.
+pub(super) struct ImageFinder {
+    pub(super) specs: Vec<ImageSpec>,
+    /// Label names that the outputs need, by image key.
+    pub(super) labels: BTreeMap<String, Vec<String>>,
+    /// Whether a moving tag without a revision is believed to be the head's.
+    pub(super) trust_head: bool,
+    pub(super) registries: Arc<Registries>,
+    pub(super) github: Arc<GitHub>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) sightings: Arc<Sightings>,
+}
+
+/// The commit that images are wanted of, and its surroundings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) green: GreenBuild,
+    pub(super) repository: &'a crate::domain::Repository,
+    pub(super) chain: &'a Chain,
+    pub(super) branch: &'a Branch,
+    pub(super) number: Option<u64>,
+    pub(super) is_head: bool,
+    pub(super) recorded: Option<&'a Build>,
+    /// What is absent or moving must have been looked at since then.
+    pub(super) since: Moment,
+    /// Whether a missing image is worth a second thought already now.
+    pub(super) thorough: bool,
+}
+
+/// What the look-up came to.
+#[derive(Clone, Debug)]
+pub(super) struct Search {
+    pub(super) result: Outcome,
+    pub(super) looks: Vec<Look>,
+    /// Whether a moving tag was believed without proof, so that the head must be read again.
+    pub(super) believed: bool,
+}
+
+/// What a look-up came to.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    /// Every image was found.
+    Complete(Build),
+    /// At least one is not there.
+    Absent,
+    /// At least one registry could not say.
+    Unknown(UpstreamError),
+}
+
+/// What a set of images was built from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Head,
+    TestMerge(CommitSha),
+}
+
+/// One image looked up for one origin.
+struct Tried {
+    key: String,
+    looks: Vec<Look>,
+    image: Option<BuiltImage>,
+    error: Option<UpstreamError>,
+    believed: bool,
+    /// The test merge of the wanted commit that a label named.
+    test_merge: Option<CommitSha>,
+}
+
+/// A tag that was looked up.
+struct Tagged {
+    found: Found,
+    believed: bool,
+    test_merge: Option<CommitSha>,
+}
+
+impl From<Found> for Tagged {
+    fn from(found: Found) -> Self {
+        Self { found, believed: false, test_merge: None }
+    }
+}
+
+impl ImageFinder {
+    /// The images of a green commit.
+    pub(super) async fn find(&self, wanted: Wanted<'_>) -> Search {
+        let commit = wanted.green.commit();
+        let merges =
+            wanted.number.map_or_else(Vec::new, |number| self.ledger.merges_of(wanted.repository.id, number, commit));
+        let mut looks: Vec<Look> = Vec::new();
+        let mut error = None;
+        let mut origins = self.origins(&wanted, &merges);
+        let mut next = 0;
+        while let Some(&origin) = origins.get(next) {
+            next += 1;
+            let tried = join_all(self.specs.iter().map(|spec| self.try_image(spec, origin, wanted))).await;
+            let believed = tried.iter().any(|one| one.believed);
+            let mut found = BTreeMap::new();
+            for one in tried {
+                looks.extend(one.looks.into_iter().filter(|look| !looks.contains(look)).collect::<Vec<_>>());
+                error = error.or(one.error);
+                // A label may name a test merge that was never seen before; its set is then worth trying.
+                if let Some(merge) = one.test_merge.map(Origin::TestMerge)
+                    && !origins.contains(&merge)
+                {
+                    origins.push(merge);
+                }
+                if let Some(image) = one.image {
+                    found.insert(one.key, image);
+                }
+            }
+            let keys = self.specs.iter().map(|spec| spec.key.as_str());
+            if let Some(images) = Images::complete(keys, found) {
+                let test_merge = match origin {
+                    Origin::Head => None,
+                    Origin::TestMerge(merge) => Some(merge),
+                };
+                let build = Build::new(wanted.green, test_merge, images);
+                looks.retain(|look| matches!(look.found, Found::Yes { .. }));
+                return Search { result: Outcome::Complete(build), looks, believed };
+            }
+        }
+        if error.is_none() {
+            self.hint_at_test_merges(&wanted, &merges, &mut looks).await;
+        }
+        let result = error.map_or(Outcome::Absent, Outcome::Unknown);
+        Search { result, looks, believed: false }
+    }
+
+    /// The sets worth trying: a set that some image can never belong to is not asked for.
+    fn origins(&self, wanted: &Wanted<'_>, merges: &[CommitSha]) -> Vec<Origin> {
+        let possible = |names: &[Names]| {
+            self.specs.iter().all(|spec| spec.candidates.iter().any(|(_, template)| names.contains(&template.names())))
+        };
+        let mut origins = Vec::new();
+        if possible(&[Names::Head, Names::Moving]) {
+            origins.push(Origin::Head);
+        }
+        if possible(&[Names::TestMerge, Names::Moving]) {
+            let recorded = wanted.recorded.filter(|build| build.commit() == wanted.green.commit());
+            let mut merges = merges.to_vec();
+            if let Some(merge) = recorded.and_then(Build::test_merge) {
+                merges.retain(|other| *other != merge);
+                merges.insert(0, merge);
+            }
+            origins.extend(merges.into_iter().map(Origin::TestMerge));
+        }
+        // With nothing to try, the templates still have to say why.
+        if origins.is_empty() {
+            origins.push(Origin::Head);
+        }
+        origins
+    }
+
+    /// One image for one origin: the recorded one, else the first of its templates that leads to it.
+    async fn try_image(&self, spec: &ImageSpec, origin: Origin, wanted: Wanted<'_>) -> Tried {
+        let mut tried = Tried {
+            key: spec.key.clone(),
+            looks: Vec::new(),
+            image: None,
+            error: None,
+            believed: false,
+            test_merge: None,
+        };
+        if let Some(image) = recorded(spec, origin, &wanted) {
+            tried.looks.push(look(&spec.key, format!("{}:{}", image.image, image.tag), yes(&image.digest)));
+            tried.image = Some(image.clone());
+            return self.with_labels(tried).await;
+        }
+        for (name, template) in &spec.candidates {
+            let tag = match render(template, origin, &wanted) {
+                None => continue,
+                Some(Ok(tag)) => tag,
+                Some(Err(why)) => {
+                    tried.looks.push(look(&spec.key, format!("{name}:{template}"), Found::Unrenderable(why)));
+                    continue;
+                }
+            };
+            let reference = format!("{name}:{tag}");
+            match self.look_up(name, &tag, template.names(), origin, &wanted).await {
+                Err(error) => {
+                    tried.looks.push(look(&spec.key, reference, Found::Unknown(error.to_string())));
+                    tried.error = Some(error);
+                    return tried;
+                }
+                Ok(tagged) => {
+                    let digest = match &tagged.found {
+                        Found::Yes { digest } => Some(digest.clone()),
+                        _ => None,
+                    };
+                    tried.test_merge = tried.test_merge.or(tagged.test_merge);
+                    tried.looks.push(look(&spec.key, reference, tagged.found));
+                    if let Some(digest) = digest {
+                        tried.believed = tagged.believed;
+                        tried.image = Some(BuiltImage {
+                            image: name.clone(),
+                            tag,
+                            digest,
+                            labels: BTreeMap::new(),
+                            built_from: wanted.green.commit(),
+                        });
+                        return self.with_labels(tried).await;
+                    }
+                }
+            }
+        }
+        tried
+    }
+
+    /// Whether a tag is there and was built from `origin`, and whether that was believed without proof.
+    async fn look_up(
+        &self,
+        name: &ImageName,
+        tag: &Tag,
+        names: Names,
+        origin: Origin,
+        wanted: &Wanted<'_>,
+    ) -> Result<Tagged, UpstreamError> {
+        if names != Names::Moving {
+            // A tag that names a commit never moves: once found, found for good. Only absence is asked again.
+            return Ok(match self.resolve(name, tag, Moment::START, wanted.since).await? {
+                Some(digest) => yes(&digest).into(),
+                None => self.absent(name).await.into(),
+            });
+        }
+        let Some(digest) = self.resolve(name, tag, wanted.since, wanted.since).await? else {
+            return Ok(self.absent(name).await.into());
+        };
+        match self.registries.labels(name, &digest).await?.revision.clone() {
+            None if self.trust_head && wanted.is_head && origin == Origin::Head => {
+                Ok(Tagged { found: yes(&digest), believed: true, test_merge: None })
+            }
+            None => Ok(Found::Unlabelled.into()),
+            Some(revision) => self.built_from(&revision, &digest, origin, wanted).await,
+        }
+    }
+
+    /// A tag's digest; one that was found may be as old as `found_since`, an absence as old as `absent_since`.
+    async fn resolve(
+        &self,
+        name: &ImageName,
+        tag: &Tag,
+        found_since: Moment,
+        absent_since: Moment,
+    ) -> Result<Option<Digest>, UpstreamError> {
+        let presence = match self.registries.resolve(name, tag, found_since).await? {
+            Presence::Absent { seen_at } if seen_at < absent_since => {
+                self.registries.resolve(name, tag, absent_since).await?
+            }
+            presence => presence,
+        };
+        Ok(match presence {
+            Presence::Found { digest, .. } => Some(digest),
+            Presence::Absent { .. } => None,
+        })
+    }
+
+    /// Why a tag is absent: a repository that does not exist is a typo more often than a build to come.
+    async fn absent(&self, name: &ImageName) -> Found {
+        match self.registries.repository_exists(name).await {
+            Ok(Some(false)) => Found::NoRepository,
+            // That the question failed says nothing about the tag, which is absent.
+            Ok(_) | Err(_) => Found::Absent,
+        }
+    }
+
+    /// Whether an image with this revision was built from `origin`.
+    async fn built_from(
+        &self,
+        revision: &str,
+        digest: &Digest,
+        origin: Origin,
+        wanted: &Wanted<'_>,
+    ) -> Result<Tagged, UpstreamError> {
+        let Ok(revision) = revision.parse::<CommitSha>() else {
+            return Ok(Found::Other("was built from something that is no commit".to_owned()).into());
+        };
+        let commit = wanted.green.commit();
+        if wanted.chain.contains(revision) {
+            // A revision on the walk counts as itself, even where it is a merge.
+            return Ok(if revision == commit && origin == Origin::Head {
+                yes(digest).into()
+            } else {
+                Found::Other(format!("was built from {}", revision.short(7))).into()
+            });
+        }
+        let Some(head) = self.head_of_test_merge(revision, wanted).await? else {
+            return Ok(Found::Other(format!("was built from {}, which is not on the walk", revision.short(7))).into());
+        };
+        let found = if head == commit && origin == Origin::TestMerge(revision) {
+            yes(digest)
+        } else {
+            Found::Other(format!("was built from {}, a test merge of {}", revision.short(7), head.short(7)))
+        };
+        Ok(Tagged { found, believed: false, test_merge: (head == commit).then_some(revision) })
+    }
+
+    /// The head that `revision` is a test merge of, if it is one of a commit on the walk.
+    async fn head_of_test_merge(
+        &self,
+        revision: CommitSha,
+        wanted: &Wanted<'_>,
+    ) -> Result<Option<CommitSha>, UpstreamError> {
+        // Only a pull request has test merges.
+        let Some(number) = wanted.number else { return Ok(None) };
+        if let Some(head) = self.ledger.head_of_merge(wanted.repository.id, number, revision) {
+            return Ok(Some(head));
+        }
+        let Some(facts) = self.github.commit(&wanted.repository.name, revision).await? else { return Ok(None) };
+        let &[base, head] = facts.parents.as_slice() else { return Ok(None) };
+        let test_merge = facts.by_github && facts.headline == format!("Merge {head} into {base}");
+        Ok((test_merge && wanted.chain.contains(head)).then_some(head))
+    }
+
+    /// The labels that the outputs use.
+    async fn with_labels(&self, mut tried: Tried) -> Tried {
+        let Some((image, wanted)) = tried.image.as_mut().zip(self.labels.get(&tried.key)) else { return tried };
+        if wanted.iter().all(|name| image.labels.contains_key(name)) {
+            return tried;
+        }
+        match self.registries.labels(&image.image, &image.digest).await {
+            Ok(labels) => {
+                for name in wanted {
+                    let value = labels.all.get(name).cloned().unwrap_or_default();
+                    image.labels.insert(name.clone(), value);
+                }
+            }
+            Err(error) => {
+                tried.image = None;
+                tried.error = Some(error);
+            }
+        }
+        tried
+    }
+
+    /// Where a tag of the commit is absent for longer, looks whether the workflow tags the test merge instead.
+    async fn hint_at_test_merges(&self, wanted: &Wanted<'_>, merges: &[CommitSha], looks: &mut [Look]) {
+        let Some(&merge) = merges.first() else { return };
+        for spec in &self.specs {
+            for (name, template) in &spec.candidates {
+                if template.names() != Names::Head {
+                    continue;
+                }
+                let Some(Ok(tag)) = render(template, Origin::Head, wanted) else { continue };
+                let reference = format!("{name}:{tag}");
+                let Some(look) =
+                    looks.iter_mut().find(|look| look.reference == reference && look.found == Found::Absent)
+                else {
+                    continue;
+                };
+                let Ok(Presence::Absent { seen_at }) = self.registries.resolve(name, &tag, wanted.since).await else {
+                    continue;
+                };
+                // A build that is merely late should not cost a request more.
+                if !self.sightings.absent_again(name, &tag, seen_at) && !wanted.thorough {
+                    continue;
+                }
+                let Ok(other) = template.render(&context(&merge, None, wanted)) else { continue };
+                if let Ok(Some(_)) = self.resolve(name, &other, Moment::START, wanted.since).await {
+                    look.found = Found::OnlyTestMerge { reference: format!("{name}:{other}") };
+                }
+            }
+        }
+    }
+
+    /// Asks for what `head` would need before GitHub has answered; what comes of it is found in the cache.
+    pub(super) async fn look_ahead(&self, head: CommitSha, branch: &Branch, number: Option<u64>, since: Moment) {
+        let context = TagContext { commit: &head, test_merge: None, number, branch };
+        join_all(self.specs.iter().map(async |spec| {
+            let Some((name, template)) = spec.candidates.first() else { return };
+            let since = match template.names() {
+                Names::Head => Moment::START,
+                Names::Moving => since,
+                Names::TestMerge => return,
+            };
+            if let Ok(tag) = template.render(&context) {
+                // Whatever came of it is in the cache; a failure shows when it is asked for in earnest.
+                let _ = self.registries.resolve(name, &tag, since).await;
+            }
+        }))
+        .await;
+    }
+}
+
+/// The recorded image, if it is of this commit and origin and the config still wants it from that repository.
+fn recorded<'a>(spec: &ImageSpec, origin: Origin, wanted: &Wanted<'a>) -> Option<&'a BuiltImage> {
+    let build = wanted.recorded?;
+    let same =
+        build.commit() == wanted.green.commit() && origin == build.test_merge().map_or(Origin::Head, Origin::TestMerge);
+    let image = build.images().get(&spec.key).filter(|_| same)?;
+    spec.candidates.iter().any(|(name, _)| *name == image.image).then_some(image)
+}
+
+/// The tag of a template for an origin; `None` where the template can never lead there.
+fn render(template: &TagTemplate, origin: Origin, wanted: &Wanted<'_>) -> Option<Result<Tag, String>> {
+    let commit = wanted.green.commit();
+    let merge = match (template.names(), origin) {
+        (Names::Head, Origin::TestMerge(_)) => return None,
+        (Names::TestMerge, Origin::TestMerge(merge)) => Some(merge),
+        // A template of test merges gets here only where no set is possible, and then says so itself.
+        (Names::Head | Names::Moving | Names::TestMerge, _) => None,
+    };
+    Some(template.render(&context(&commit, merge.as_ref(), wanted)).map_err(|why| why.to_string()))
+}
+
+fn context<'a>(commit: &'a CommitSha, test_merge: Option<&'a CommitSha>, wanted: &Wanted<'a>) -> TagContext<'a> {
+    TagContext { commit, test_merge, number: wanted.number, branch: wanted.branch }
+}
+
+fn look(key: &str, reference: String, found: Found) -> Look {
+    Look { key: key.to_owned(), reference, found }
+}
+
+fn yes(digest: &Digest) -> Found {
+    Found::Yes { digest: digest.clone() }
+}

@@ -1,0 +1,273 @@
+//! From one read of GitHub to the line that is walked, and to what was recorded for it.
+
+use std::sync::Arc;
+
+use super::{BuildPart, Meant, Outcome, Resolution, gate::Walk};
+use crate::{
+    clock::Moment,
+    domain::{
+        Branch, Chain, ChainEnd, Chosen, CommitSha, Commits, Line, NoLine, Question, QuestionError, Repository,
+        Snapshot, choose,
+    },
+    github::{Ask, By, CommitsOf},
+    ledger::{LineKey, Record},
+    upstream::{Kind, UpstreamError},
+};
+
+/// One read of GitHub.
+#[derive(Clone, Debug)]
+pub(super) struct Reading {
+    pub(super) snapshot: Arc<Snapshot>,
+}
+
+/// The line that a question means, with its head.
+#[derive(Clone, Debug)]
+pub(super) struct MeantLine {
+    pub(super) key: LineKey,
+    pub(super) branch: Branch,
+    pub(super) head: CommitSha,
+    pub(super) from_fork: bool,
+    test_merge: Option<CommitSha>,
+    /// Its commits, where the reading brought them.
+    commits: Option<Commits>,
+}
+
+/// A head that may be a stale read.
+#[derive(Clone, Debug)]
+pub(super) struct StaleRead {
+    pub(super) reason: String,
+    /// When a further read settles it.
+    pub(super) again_at: Moment,
+    /// Whether this reading was the first to show it.
+    pub(super) is_new: bool,
+}
+
+impl MeantLine {
+    pub(super) fn meant(&self) -> Meant {
+        Meant { key: self.key.clone(), branch: self.branch.clone(), own: !self.from_fork }
+    }
+
+    /// The pull request's number, if the line is one.
+    pub(super) fn number(&self) -> Option<u64> {
+        match self.key.line {
+            Line::Pull(number) => Some(number),
+            Line::Branch(_) => None,
+        }
+    }
+}
+
+impl BuildPart {
+    /// Reads GitHub, and asks the registry for what the given head would need at the same time.
+    pub(super) async fn read(&self, question: &Question, since: Moment) -> Result<Reading, UpstreamError> {
+        let ask = Ask {
+            repo: self.options.repository.clone(),
+            by: question.number.map_or_else(|| By::Branch(question.branch.clone()), By::Number),
+            walk: self.options.walk,
+        };
+        let in_memory = self.github.is_fresh(&ask, since).await;
+        let snapshot = match question.head_sha.filter(|_| !in_memory) {
+            None => self.github.snapshot(ask, since).await?,
+            Some(head) => {
+                let ahead = self.finder.look_ahead(head, &question.branch, question.number, since);
+                let (snapshot, ()) = tokio::join!(self.github.snapshot(ask, since), ahead);
+                snapshot?
+            }
+        };
+        self.ledger.remember_repository(&self.options.repository, snapshot.repository.id);
+        Ok(Reading { snapshot })
+    }
+
+    /// The line that the question means.
+    pub(super) fn choose(&self, question: &Question, reading: &Reading) -> Result<MeantLine, NoLine> {
+        let snapshot = &reading.snapshot;
+        let key =
+            |line| LineKey { generator: Arc::clone(&self.options.generator), repository: snapshot.repository.id, line };
+        let recorded = |line: &Line| self.ledger.has_item(&key(line.clone()));
+        match choose(snapshot, question, recorded) {
+            Chosen::Nothing(no_line) => Err(no_line),
+            Chosen::Pull(pull) => Ok(MeantLine {
+                key: key(Line::Pull(pull.number)),
+                branch: pull.branch.clone(),
+                head: pull.head,
+                from_fork: pull.from_fork,
+                test_merge: pull.test_merge,
+                commits: pull.commits.clone(),
+            }),
+            Chosen::Branch(tip) => Ok(MeantLine {
+                key: key(Line::Branch(question.branch.clone())),
+                branch: question.branch.clone(),
+                head: tip.head,
+                from_fork: false,
+                test_merge: None,
+                commits: Some(tip.commits.clone()),
+            }),
+        }
+    }
+
+    /// The walk along a line; asks for its commits where the reading did not bring them.
+    pub(super) async fn walk_of<'a>(
+        &'a self,
+        reading: &'a Reading,
+        meant: &MeantLine,
+    ) -> Result<Walk<'a>, UpstreamError> {
+        let snapshot = &reading.snapshot;
+        let of = meant.number().map_or(CommitsOf::History(meant.head), CommitsOf::Pull);
+        let commits = match (&meant.commits, meant.number()) {
+            (Some(commits), _) => commits.clone(),
+            (None, None) => Commits::default(),
+            (None, Some(number)) => {
+                let ask =
+                    Ask { repo: self.options.repository.clone(), by: By::Number(number), walk: self.options.walk };
+                let detail = self.github.snapshot(ask, snapshot.began).await?;
+                let pull = detail.pulls.iter().find(|pull| pull.number == number && pull.head == meant.head);
+                pull.and_then(|pull| pull.commits.clone()).ok_or_else(|| {
+                    UpstreamError::new("GitHub", Kind::Unavailable, "the head moved between two reads")
+                })?
+            }
+        };
+        Ok(Walk {
+            github: &self.github,
+            policy: &self.options.ci,
+            limit: self.options.walk as usize,
+            repository: &snapshot.repository,
+            head: meant.head,
+            of,
+            commits,
+            began: snapshot.began,
+            read_at: snapshot.github_time,
+            first_seen: self.sightings.first_seen(snapshot.repository.id, meant.head, snapshot.github_time),
+        })
+    }
+
+    /// Remembers what later questions may need when GitHub cannot be asked.
+    pub(super) fn remember(&self, reading: &Reading, meant: &MeantLine) {
+        let repository = reading.snapshot.repository.id;
+        self.sightings.remember_name(&reading.snapshot, &meant.branch);
+        if let (Some(number), Some(merge)) = (meant.number(), meant.test_merge) {
+            self.ledger.remember_merge(repository, number, meant.head, merge);
+        }
+    }
+
+    /// What is recorded for the line, or was for the line that it came from: an own branch that gained or lost its
+    /// pull request keeps its preview, if the recorded commit is in its history.
+    pub(super) async fn record_of(
+        &self,
+        meant: &MeantLine,
+        chain: &Chain,
+        repository: &Repository,
+    ) -> Result<Option<Arc<Record>>, UpstreamError> {
+        let own = self.ledger.item(&meant.key);
+        if meant.from_fork {
+            return Ok(own);
+        }
+        let Some(other) = self.ledger.newer_of_same_branch(&meant.key, &meant.branch, own.as_deref()) else {
+            return Ok(own);
+        };
+        let commit = other.build.commit();
+        let in_history = chain.contains(commit)
+            || chain.commits.last().is_some_and(|oldest| oldest.parents.contains(&commit))
+            || self.github.is_ancestor(&repository.name, commit, meant.head).await?;
+        if !in_history {
+            return Ok(own);
+        }
+        // That the ledger cannot be written costs only the move: the record itself is still where it was.
+        let _ = self.ledger.take_over(&meant.key, &other).await;
+        Ok(Some(other))
+    }
+
+    /// Doubts a head that does not fit what is known: it may be a stale read.
+    pub(super) fn doubt(
+        &self,
+        question: &Question,
+        meant: &MeantLine,
+        chain: &Chain,
+        record: Option<&Record>,
+        read: Moment,
+    ) -> Result<(), StaleRead> {
+        let (repository, line) = (meant.key.repository, &meant.key.line);
+        let last_head = self.sightings.last_head(repository, line);
+        let lacking = |sha: &CommitSha| !chain.contains(*sha);
+        let missing = if let Some(head) = question.head_sha {
+            Some(head).filter(lacking)
+        } else {
+            // A record may lie further back than the walk reaches; the head seen last does not.
+            let reaches = !matches!(chain.end, ChainEnd::Limit) || last_head.is_none();
+            let recorded = record.map(|record| record.build.commit()).filter(|_| reaches);
+            last_head.filter(lacking).or_else(|| recorded.filter(lacking))
+        };
+        let Some(missing) = missing else { return Ok(()) };
+        self.sightings.doubt(repository, line, meant.head, missing, read).map_err(|doubt| StaleRead {
+            reason: format!(
+                "GitHub shows {} as the head, and {} is not among its commits: a second read will tell whether that is stale",
+                meant.head.short(7),
+                missing.short(7)
+            ),
+            again_at: doubt.due,
+            is_new: doubt.is_new,
+        })
+    }
+
+    /// A question that means no line.
+    pub(super) fn no_line(
+        &self,
+        question: &Question,
+        reading: &Reading,
+        no_line: NoLine,
+    ) -> Result<Resolution, QuestionError> {
+        if question.branch.looks_unrendered() && question.number.is_none() {
+            return Err(QuestionError::new("branch", crate::domain::unrendered(question.branch.as_str())));
+        }
+        let outcome = if no_line == NoLine::HeadOfNone { Outcome::Unknown } else { Outcome::NotYet };
+        let mut resolution = Resolution::of(
+            outcome,
+            self.line_without_github(question, Some(reading.snapshot.repository.id)),
+            no_line.reason(),
+        );
+        if no_line == NoLine::HeadOfNone {
+            resolution.ambiguous = resolution.line.is_none();
+            resolution.again_at = Some(reading.snapshot.began + super::sightings::SECOND_LOOK);
+        }
+        Ok(resolution)
+    }
+
+    /// Time is up: the line is the one that memory knows.
+    pub fn late(&self, question: &Question) -> Resolution {
+        let error =
+            UpstreamError::new("lastgreen", Kind::Unavailable, "GitHub and the registries gave no answer in time");
+        self.unread(question, &error)
+    }
+
+    /// GitHub could not be read: the line is the one that memory knows.
+    pub(super) fn unread(&self, question: &Question, error: &UpstreamError) -> Resolution {
+        let repository = self.ledger.repository(&self.options.repository);
+        let line = self.line_without_github(question, repository);
+        let mut resolution = Resolution::failed(line, error, self.clock.now());
+        resolution.ambiguous = resolution.line.is_none()
+            && repository.is_some_and(|id| !self.sightings.lines_of(id, &question.branch).is_empty());
+        resolution
+    }
+
+    /// The line that a question means by what is remembered alone: the number; else the line that once had this head;
+    /// else the only line of that name, or without a head the one recorded last.
+    fn line_without_github(&self, question: &Question, repository: Option<u64>) -> Option<Meant> {
+        let repository = repository?;
+        let branch = &question.branch;
+        let line = if let Some(number) = question.number {
+            Line::Pull(number)
+        } else {
+            let lines = self.sightings.lines_of(repository, branch);
+            let recorded = self.ledger.line_by_name(&self.options.generator, repository, branch);
+            match question.head_sha {
+                None => recorded?,
+                Some(head) => match lines.iter().find(|line| self.sightings.knows_head(repository, line, head)) {
+                    Some(line) => line.clone(),
+                    None if lines.len() <= 1 => recorded?,
+                    None => return None,
+                },
+            }
+        };
+        let key = LineKey { generator: Arc::clone(&self.options.generator), repository, line };
+        let own = self.ledger.item(&key).is_none_or(|record| record.own);
+        Some(Meant { key, branch: branch.clone(), own })
+    }
+}

@@ -1,0 +1,189 @@
+//! What this process has seen of lines: heads, doubts, and images that were absent.
+//!
+//! GitHub's reads may be stale. A head that does not fit what is known already (the head that Argo CD saw, the commit
+//! that was recorded, the head seen last) is doubted until a second read some seconds later shows it again.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use moka::sync::Cache;
+
+use crate::{
+    clock::Moment,
+    domain::{Branch, CommitSha, ImageName, Line, Snapshot, Tag},
+};
+
+/// How much later the second read must begin.
+pub(super) const SECOND_LOOK: Duration = Duration::from_secs(5);
+
+/// How many heads of a line are remembered.
+const HEADS: usize = 16;
+
+/// How many lines, heads and absences are remembered.
+const CAPACITY: u64 = 200_000;
+
+/// What was seen.
+pub(super) struct Sightings {
+    lines: Cache<(u64, Line), Arc<Sighting>>,
+    first_seen: Cache<(u64, CommitSha), DateTime<Utc>>,
+    names: Cache<(u64, Branch), Arc<Vec<Line>>>,
+    absences: Cache<(ImageName, Tag), Moment>,
+}
+
+/// What was seen of one line.
+#[derive(Clone, Debug, Default)]
+struct Sighting {
+    /// The heads that were believed, newest last.
+    heads: VecDeque<CommitSha>,
+    doubt: Option<Doubt>,
+}
+
+/// A head that may be a stale read, because a commit that should be behind it is missing. It is kept after a second
+/// read agreed: for this head and this commit the question is settled.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    head: CommitSha,
+    missing: CommitSha,
+    first_read: Moment,
+}
+
+/// A doubt that stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unsettled {
+    /// The moment from which a further read settles it.
+    pub(super) due: Moment,
+    /// Whether this read raised it.
+    pub(super) is_new: bool,
+}
+
+impl Sightings {
+    pub(super) fn new() -> Self {
+        Self {
+            lines: Cache::new(CAPACITY),
+            first_seen: Cache::new(CAPACITY),
+            names: Cache::new(CAPACITY),
+            absences: Cache::new(CAPACITY),
+        }
+    }
+
+    /// The head that was believed last.
+    pub(super) fn last_head(&self, repository: u64, line: &Line) -> Option<CommitSha> {
+        self.lines.get(&(repository, line.clone()))?.heads.back().copied()
+    }
+
+    /// Whether this head was believed at some time.
+    pub(super) fn knows_head(&self, repository: u64, line: &Line, head: CommitSha) -> bool {
+        self.lines.get(&(repository, line.clone())).is_some_and(|sighting| sighting.heads.contains(&head))
+    }
+
+    /// Believes a head.
+    pub(super) fn believe(&self, repository: u64, line: &Line, head: CommitSha) {
+        let key = (repository, line.clone());
+        let mut sighting = self.lines.get(&key).map_or_else(Sighting::default, |known| (*known).clone());
+        if sighting.heads.back() == Some(&head) {
+            return;
+        }
+        sighting.heads.retain(|known| *known != head);
+        sighting.heads.push_back(head);
+        if sighting.heads.len() > HEADS {
+            sighting.heads.pop_front();
+        }
+        self.lines.insert(key, Arc::new(sighting));
+    }
+
+    /// Doubts a head that was read by a request sent at `read`, because `missing` is not behind it. `Ok` if an earlier
+    /// read had shown the same long enough before.
+    pub(super) fn doubt(
+        &self,
+        repository: u64,
+        line: &Line,
+        head: CommitSha,
+        missing: CommitSha,
+        read: Moment,
+    ) -> Result<(), Unsettled> {
+        let key = (repository, line.clone());
+        let mut sighting = self.lines.get(&key).map_or_else(Sighting::default, |known| (*known).clone());
+        match sighting.doubt {
+            Some(doubt) if (doubt.head, doubt.missing) == (head, missing) => {
+                let due = doubt.first_read + SECOND_LOOK;
+                if read >= due { Ok(()) } else { Err(Unsettled { due, is_new: false }) }
+            }
+            _ => {
+                sighting.doubt = Some(Doubt { head, missing, first_read: read });
+                self.lines.insert(key, Arc::new(sighting));
+                Err(Unsettled { due: read + SECOND_LOOK, is_new: true })
+            }
+        }
+    }
+
+    /// When a head was first seen, by GitHub's clock; now is the first time if it was never before.
+    pub(super) fn first_seen(&self, repository: u64, head: CommitSha, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.first_seen.get_with((repository, head), || now)
+    }
+
+    /// Remembers which lines have a branch name.
+    pub(super) fn remember_name(&self, snapshot: &Snapshot, branch: &Branch) {
+        let own = snapshot.own_branch.as_ref().map(|_| Line::Branch(branch.clone()));
+        let pulls = snapshot.pulls.iter().map(|pull| Line::Pull(pull.number));
+        let seen: Vec<_> = own.into_iter().chain(pulls).collect();
+        let key = (snapshot.repository.id, branch.clone());
+        let mut lines = self.names.get(&key).map_or_else(Vec::new, |known| (*known).clone());
+        let before = lines.len();
+        for line in seen {
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        if lines.len() > before {
+            self.names.insert(key, Arc::new(lines));
+        }
+    }
+
+    /// The lines that were seen under a branch name.
+    pub(super) fn lines_of(&self, repository: u64, branch: &Branch) -> Arc<Vec<Line>> {
+        self.names.get(&(repository, branch.clone())).unwrap_or_default()
+    }
+
+    /// Notes that a tag was absent when it was looked for at `at`; whether an earlier look had found it absent too.
+    pub(super) fn absent_again(&self, image: &ImageName, tag: &Tag, at: Moment) -> bool {
+        self.absences.get_with((image.clone(), tag.clone()), || at) < at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sha(digit: char) -> CommitSha {
+        digit.to_string().repeat(40).parse().unwrap()
+    }
+
+    fn second(second: u64) -> Moment {
+        Moment::after_start(Duration::from_secs(second))
+    }
+
+    #[test]
+    fn a_doubted_head_needs_a_second_read_five_seconds_later() {
+        let sightings = Sightings::new();
+        let line = Line::Pull(1);
+        let doubt = |head, missing, at| sightings.doubt(1, &line, sha(head), sha(missing), second(at));
+        let unsettled = |due, is_new| Err(Unsettled { due: second(due), is_new });
+        assert_eq!(doubt('a', '1', 10), unsettled(15, true));
+        assert_eq!(doubt('a', '1', 14), unsettled(15, false));
+        assert_eq!(doubt('b', '1', 14), unsettled(19, true));
+        assert_eq!(doubt('b', '1', 19), Ok(()));
+        sightings.believe(1, &line, sha('b'));
+        assert_eq!(sightings.last_head(1, &line), Some(sha('b')));
+        assert_eq!(doubt('b', '1', 30), Ok(()));
+        assert_eq!(doubt('b', '2', 30), unsettled(35, true));
+    }
+
+    #[test]
+    fn an_absence_is_old_only_at_a_later_look() {
+        let sightings = Sightings::new();
+        let (image, tag) = ("ghcr.io/myorg/front".parse().unwrap(), "x".parse().unwrap());
+        assert!(!sightings.absent_again(&image, &tag, second(1)));
+        assert!(!sightings.absent_again(&image, &tag, second(1)));
+        assert!(sightings.absent_again(&image, &tag, second(2)));
+    }
+}

@@ -1,0 +1,3 @@
+//! The parts that a generator's answer is made of.
+
+pub mod build;

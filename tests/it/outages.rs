@@ -1,0 +1,247 @@
+//! What is answered when the upstreams cannot say: the table.
+
+use std::time::Duration;
+
+use lastgreen_sim::{Fault, Target, What, sha};
+use serde_json::json;
+
+use crate::stage::{REPO, Setup, Stage};
+
+fn trusting() -> Setup {
+    Setup { trust_after: "1s", ..Setup::default() }
+}
+
+/// Ways in which GitHub may not answer.
+fn github_trouble() -> Vec<What> {
+    vec![
+        What::Status(500, String::new()),
+        What::Status(502, "<html>".to_owned()),
+        What::Status(401, "{\"message\":\"Bad credentials\"}".to_owned()),
+        What::SecondaryLimit,
+        What::RateLimited200,
+        What::TruncatedJson,
+        What::NotJson,
+        What::EmptyBody200,
+        What::ConnectionReset,
+        What::GraphqlErrorIn200 { kind: "INTERNAL".to_owned(), message: "oops".to_owned(), path: String::new() },
+        What::PartialData { kind: "INTERNAL".to_owned(), message: "oops".to_owned(), path: "repository".to_owned() },
+    ]
+}
+
+#[tokio::test]
+async fn what_was_answered_is_held_through_every_trouble_of_github() {
+    for trouble in github_trouble() {
+        let stage = Stage::new(Setup { generator: "    hold: never", ..Setup::default() }).await;
+        stage.pull(1, "feature", "a1");
+        let build = stage.built("a1");
+        stage.ask("feature").await.is(&build, "fresh");
+        stage.pass(301);
+        stage.sim.fail(Fault::always(Target::GitHub, trouble.clone()));
+        let reply = stage.ask("feature").await;
+        reply.is(&build, "held");
+        assert!(reply.reason().starts_with("GitHub: "), "{trouble:?}: {}", reply.reason());
+        stage.sim.clear_faults();
+        stage.pass(4000);
+        stage.ask("feature").await.is(&build, "fresh");
+    }
+}
+
+#[tokio::test]
+async fn what_was_answered_is_held_through_every_trouble_of_the_registry() {
+    for trouble in [
+        What::Status(500, String::new()),
+        What::Status(401, String::new()),
+        What::Status(403, String::new()),
+        What::TooManyRequests { retry_after: Some("30".to_owned()) },
+        What::TooManyRequests { retry_after: None },
+        What::ConnectionReset,
+        What::RedirectTo("http://127.0.0.1:1/".to_owned()),
+    ] {
+        let stage = Stage::new(Setup { generator: "    hold: never", ..Setup::default() }).await;
+        stage.pull(1, "feature", "a1");
+        let build = stage.built("a1");
+        stage.ask("feature").await.is(&build, "fresh");
+        stage.push("feature", "a2");
+        stage.green("a2");
+        stage.pass(301);
+        stage.sim.fail(Fault::always(Target::Registry, trouble.clone()));
+        let reply = stage.ask("feature").await;
+        reply.is(&build, "held");
+        assert!(reply.reason().contains(&stage.sim.registry_host()), "{trouble:?}: {}", reply.reason());
+    }
+}
+
+#[tokio::test]
+async fn a_new_ledger_refuses_rather_than_guesses() {
+    let stage = Stage::new(Setup::default()).await;
+    stage.pull(1, "feature", "a1");
+    stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
+    let answer = stage.asking(json!({"branch": "feature"}));
+    let reply = stage.until(answer).await;
+    let first = reply.is_refused(503).to_owned();
+    assert_eq!(reply.headers["retry-after"], "10");
+    // The whole of `answerWithin` was used to try again.
+    assert!(stage.asked().github() >= 4);
+    // The same cause has the same text.
+    let reply = stage.until(stage.asking(json!({"branch": "feature"}))).await;
+    assert_eq!(reply.is_refused(503), first);
+    assert!(first.starts_with("no answer yet: GitHub: "), "{first}");
+}
+
+#[tokio::test]
+async fn a_refusal_is_averted_by_trying_again() {
+    let stage = Stage::new(Setup::default()).await;
+    stage.pull(1, "feature", "a1");
+    let build = stage.built("a1");
+    stage.sim.fail(Fault { on: Target::GitHub, what: What::Status(502, String::new()), times: Some(2) });
+    stage.until(stage.asking(json!({"branch": "feature"}))).await.is(&build, "fresh");
+    assert_eq!(stage.asked().github(), 3);
+}
+
+#[tokio::test]
+async fn a_trusted_ledger_knows_that_nothing_is_deployed() {
+    let stage = Stage::new(trusting()).await;
+    stage.earn_trust().await;
+    stage.pull(1, "feature", "a1");
+    stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
+    stage.pass(301);
+    stage.ask("feature").await.is_nothing("unknown");
+}
+
+#[tokio::test]
+async fn trust_is_not_earned_during_an_outage() {
+    let stage = Stage::new(trusting()).await;
+    stage.pull(1, "feature", "a1");
+    stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
+    for _ in 0..3 {
+        stage.until(stage.asking(json!({"branch": "feature"}))).await.is_refused(503);
+        stage.pass(600);
+    }
+}
+
+#[tokio::test]
+async fn that_a_line_had_nothing_is_knowledge() {
+    let stage = Stage::new(Setup::default()).await;
+    stage.pull(1, "feature", "a1");
+    stage.sim.world(|world| world.pending(REPO, "a1"));
+    stage.ask("feature").await.is_nothing("not-yet");
+    stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
+    stage.pass(301);
+    stage.ask_number("feature", 1).await.is_nothing("unknown");
+}
+
+#[tokio::test]
+async fn hold_ends_on_not_yet_only() {
+    let stage = Stage::new(Setup { generator: "    hold: 1h", ..Setup::default() }).await;
+    stage.pull(1, "feature", "a1");
+    let build = stage.built("a1");
+    stage.ask("feature").await.is(&build, "fresh");
+    stage.sim.world(|world| world.red(REPO, "a1"));
+    stage.pass(1801);
+    stage.ask("feature").await.is(&build, "held");
+    // Time in which GitHub cannot say does not count.
+    stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
+    for _ in 0..5 {
+        stage.pass(3600);
+        stage.ask("feature").await.is(&build, "held");
+    }
+    stage.sim.clear_faults();
+    stage.pass(1801);
+    stage.ask("feature").await.is(&build, "held");
+    stage.pass(1801);
+    stage.ask("feature").await.is(&build, "held");
+    stage.pass(1801);
+    stage.ask("feature").await.is_nothing("not-yet");
+    // From then on the line counts as never answered, and its nothing as known.
+    stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
+    stage.pass(301);
+    stage.ask("feature").await.is_nothing("unknown");
+}
+
+#[tokio::test]
+async fn an_unknown_in_the_middle_of_a_walk_ends_it_only_where_something_was_answered() {
+    let stage = Stage::new(Setup::default()).await;
+    stage.pull(1, "feature", "a1");
+    let first = stage.built("a1");
+    stage.push("feature", "a2");
+    stage.green("a2");
+    let broken = format!("sha-{}", sha("a2"));
+    stage.sim.fail(Fault::always(Target::manifest("myorg/back", &broken), What::Status(500, String::new())));
+    // Never answered before: the older commit is a true answer, with the unknown in its reason.
+    let reply = stage.ask("feature").await;
+    reply.is(&first, "fresh");
+    assert!(reply.reason().contains(&stage.sim.registry_host()), "{}", reply.reason());
+    let asked = stage.asked();
+    assert_eq!((asked.github(), asked.registry_head), (1, 4));
+    // Answered before: held.
+    stage.pass(16);
+    let reply = stage.ask("feature").await;
+    reply.is(&first, "held");
+    let asked = stage.asked();
+    assert_eq!((asked.github(), asked.registry_head), (1, 2));
+}
+
+#[tokio::test]
+async fn a_repository_that_github_does_not_show_is_unknown() {
+    let stage = Stage::new(Setup { generator: "    hold: never", ..Setup::default() }).await;
+    stage.pull(1, "feature", "a1");
+    let build = stage.built("a1");
+    stage.ask("feature").await.is(&build, "fresh");
+    stage.sim.world(|world| world.delete_repository(REPO));
+    stage.pass(301);
+    stage.ask("feature").await.is(&build, "held");
+}
+
+#[tokio::test]
+async fn checks_that_may_not_be_read_are_never_no_checks() {
+    let stage = Stage::new(Setup { build: "      ci: { noChecks: pass }", ..Setup::default() }).await;
+    stage.pull(1, "feature", "a1");
+    stage.images("a1");
+    stage.sim.world(|world| {
+        world.github.repository_mut(REPO).private = true;
+        world.github.tokens[0].kind = lastgreen_sim::TokenKind::FineGrained;
+    });
+    stage.pass(3600);
+    let reply = stage.until(stage.asking(json!({"branch": "feature"}))).await;
+    assert!(reply.is_refused(503).contains("Checks"), "{}", reply.body);
+}
+
+#[tokio::test]
+async fn an_answer_is_given_in_time_whatever_the_upstreams_do() {
+    for on in [Target::GitHub, Target::Registry] {
+        let stage = Stage::new(trusting()).await;
+        stage.earn_trust().await;
+        stage.pull(1, "feature", "a1");
+        let build = stage.built("a1");
+        stage.pass(301);
+        stage.asked();
+        stage.sim.hold(on.clone());
+        let answer = stage.asking(json!({"branch": "feature", "number": "1"}));
+        let wanted = on.clone();
+        stage.sim.wait_for(move |counts| match wanted {
+            Target::GitHub => counts.graphql == 1,
+            _ => counts.registry_head == 2,
+        }).await;
+        stage.clock.advance(Duration::from_secs(10));
+        answer.await.unwrap().is_nothing("unknown");
+        // The work that was begun goes on.
+        stage.sim.release(on);
+        stage.ask_number("feature", 1).await.is(&build, "fresh");
+        let asked = stage.asked();
+        assert_eq!((asked.github(), asked.registry()), (1, 2));
+    }
+}
+
+#[tokio::test]
+async fn after_a_restart_the_ledger_is_new() {
+    let stage = Stage::new(trusting()).await;
+    stage.pull(1, "feature", "a1");
+    let build = stage.built("a1");
+    stage.ask("feature").await.is(&build, "fresh");
+    let stage = stage.restarted(trusting()).await;
+    stage.sim.fail(Fault::always(Target::Registry, What::Status(500, String::new())));
+    stage.until(stage.asking(json!({"branch": "feature"}))).await.is_refused(503);
+    stage.sim.clear_faults();
+    stage.pass(10);
+    stage.ask("feature").await.is(&build, "fresh");
+}
