@@ -68,7 +68,7 @@ impl Address {
     pub(super) fn within(&self, location: &str) -> Option<String> {
         let uri: Uri = location.parse().ok()?;
         let same = match (uri.scheme(), uri.authority()) {
-            (None, None) => location.starts_with('/'),
+            (None, None) => location.starts_with('/') && !location.starts_with("//"),
             (scheme, authority) => scheme == self.origin.scheme() && authority == self.origin.authority(),
         };
         same.then(|| uri.path_and_query().map(ToString::to_string))?

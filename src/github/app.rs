@@ -27,10 +27,10 @@ use crate::{
 };
 
 /// How long before its end a token is replaced.
-const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
+const RENEW_BEFORE: Duration = Duration::from_mins(5);
 
 /// How long an installation is believed to be a repository's.
-const INSTALLATION_FOR: Duration = Duration::from_secs(60 * 60);
+const INSTALLATION_FOR: Duration = Duration::from_hours(1);
 
 pub(super) struct App {
     id: u64,

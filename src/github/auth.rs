@@ -45,8 +45,14 @@ pub(super) struct Grant {
 
 pub(super) struct Authority {
     kind: Mode,
-    /// The last secret that was seen in the file.
-    seen: Mutex<Option<Option<Secret>>>,
+    seen: Mutex<Seen>,
+}
+
+/// What the secret file held when it was last looked at.
+#[derive(Default)]
+struct Seen {
+    looked: bool,
+    secret: Option<Secret>,
 }
 
 enum Mode {
@@ -75,8 +81,8 @@ impl Authority {
             Mode::App(app) => app.key(),
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let rotated = seen.as_ref().is_some_and(|seen| *seen != secret);
-        *seen = Some(secret);
+        let rotated = seen.looked && seen.secret != secret;
+        *seen = Seen { looked: true, secret };
         drop(seen);
         if rotated && let Mode::App(app) = &self.kind {
             app.forget();

@@ -20,10 +20,10 @@ use crate::{
 };
 
 /// GitHub's advice where it names no time.
-const UNNAMED_PAUSE: Duration = Duration::from_secs(60);
+const UNNAMED_PAUSE: Duration = Duration::from_mins(1);
 
 /// No pause is longer: budgets are reset every hour.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
 /// What is counted apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -97,7 +97,8 @@ impl Fault {
         let kind = self.kind.as_deref().unwrap_or_default();
         let failure = |kind, message: &str| Meaning::Failure(UpstreamError::new(SERVICE, kind, message));
         match kind {
-            _ if kind == "RATE_LIMITED" || is_limit(&self.message) => Meaning::Limit,
+            "RATE_LIMITED" | "RATE_LIMIT" => Meaning::Limit,
+            _ if is_limit(&self.message) => Meaning::Limit,
             "NOT_FOUND" if self.is_at(&["repository", "pull"]) => Meaning::Tolerable,
             "NOT_FOUND" if self.is_at(&["repository"]) => Meaning::Failure(no_repository(repo)),
             "FORBIDDEN" | "INSUFFICIENT_SCOPES" => match self.forbidden() {
@@ -223,7 +224,7 @@ mod tests {
         assert_eq!(kind(""), Kind::Malformed);
         assert_eq!(kind("<html>"), Kind::Malformed);
         assert_eq!(kind(r#"{"data":{"repo"#), Kind::Unavailable);
-        assert_eq!(kind("[]"), Kind::Malformed);
+        assert_eq!(kind("true"), Kind::Malformed);
         assert!(!faults(br#"{"data":null}"#).unwrap().0);
         assert!(!faults(b"{}").unwrap().0);
     }

@@ -75,7 +75,7 @@ pub(super) fn repository(identity: &wire::Identity) -> Result<Repository, Upstre
 }
 
 /// A pull request by its scalars.
-pub(super) fn pull(pull: wire::Pull) -> Result<Pull, UpstreamError> {
+pub(super) fn pull(pull: &wire::Pull) -> Result<Pull, UpstreamError> {
     let branch = pull.head_ref_name.parse().map_err(|_| malformed("its pull request has no usable head branch"))?;
     Ok(Pull {
         number: pull.number,

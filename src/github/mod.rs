@@ -143,6 +143,11 @@ impl GitHub {
         self.snapshots.get(ask, not_before, load).await
     }
 
+    /// Whether [`GitHub::snapshot`] would answer without asking.
+    pub async fn is_fresh(&self, ask: &Ask, not_before: Moment) -> bool {
+        self.snapshots.peek(ask).await.is_some_and(|(began, _)| began >= not_before)
+    }
+
     /// Older commits than a snapshot has.
     pub async fn more_commits(
         &self,

@@ -42,7 +42,7 @@ impl Reader {
                 let pulls = found
                     .pull
                     .map(|whole| {
-                        let mut pull = map::pull(whole.pull)?;
+                        let mut pull = map::pull(&whole.pull)?;
                         Mapper::default().walk(&mut pull, whole.walk)?;
                         Ok::<_, UpstreamError>(pull)
                     })
@@ -188,7 +188,7 @@ impl Reader {
 fn by_branch(answer: &Answer, found: wire::BranchRepository) -> Result<Snapshot, UpstreamError> {
     let mut mapper = Mapper::default();
     let own_branch = found.branch.map(|branch| mapper.tip(branch.target)).transpose()?;
-    let mut pulls = found.pulls.nodes.into_iter().map(map::pull).collect::<Result<Vec<_>, _>>()?;
+    let mut pulls = found.pulls.nodes.iter().map(map::pull).collect::<Result<Vec<_>, _>>()?;
     for walked in found.walked.nodes {
         // Both lists are of one instant, but nothing promises it: a pull request without its scalars is left out,
         // commits of another head than its own are not its commits.

@@ -69,7 +69,8 @@ async fn one_missing_image_of_two_is_no_build() {
     // One request for each tag, and once in an hour whether the repository of the missing one exists.
     let asked = stage.asked();
     assert_eq!((asked.github(), asked.registry_head, asked.tags_list, asked.registry()), (1, 2, 1, 3));
-    let back = stage.sim.world(|world| world.push_image("myorg/back", &format!("sha-{}", sha("a1")), &ImageSpec::default()));
+    let back =
+        stage.sim.world(|world| world.push_image("myorg/back", &format!("sha-{}", sha("a1")), &ImageSpec::default()));
     stage.pass(16);
     let reply = stage.ask("feature").await;
     assert_eq!(reply.body["output"]["parameters"][0]["digestBack"], back);
