@@ -55,7 +55,7 @@ impl Host {
                     self.without_head.store(true, Ordering::Relaxed);
                 }
                 _ => {
-                    if let DigestHeader::Valid(digest) = DigestHeader::read(&reply.headers) {
+                    if let Some(digest) = claimed(&reply.headers) {
                         return Ok(Some(digest));
                     }
                 }
@@ -78,8 +78,7 @@ impl Host {
             status => return Err(self.unexpected("it", status)),
         }
         let digest = Digest::of(&reply.body);
-        let claimed = DigestHeader::read(&reply.headers);
-        if claimed != DigestHeader::None && claimed != DigestHeader::Valid(digest.clone()) {
+        if claimed(&reply.headers).is_some_and(|claimed| claimed != digest) {
             return Err(self.error(Kind::Malformed, "its digest header and the manifest that it sent do not agree"));
         }
         let manifest = serde_json::from_slice::<AnyManifest>(&reply.body);
@@ -142,24 +141,12 @@ fn manifest<'a>(image: &'a ImageName, reference: &str, method: Method) -> Questi
     }
 }
 
-/// What an answer says of its own digest.
-#[derive(Debug, PartialEq, Eq)]
-enum DigestHeader {
-    None,
-    Valid(Digest),
-    Senseless,
-}
-
-impl DigestHeader {
-    fn read(headers: &HeaderMap) -> Self {
-        let mut values = headers.get_all(DIGEST).iter();
-        let Some(value) = values.next() else { return Self::None };
-        let digest = value.to_str().ok().and_then(|text| text.trim().parse().ok());
-        match digest {
-            Some(digest) if values.all(|other| other == value) => Self::Valid(digest),
-            _ => Self::Senseless,
-        }
-    }
+/// The digest that an answer says it has. What is no digest, or several, says nothing.
+fn claimed(headers: &HeaderMap) -> Option<Digest> {
+    let mut values = headers.get_all(DIGEST).iter();
+    let first = values.next()?;
+    let digest = first.to_str().ok()?.trim().parse().ok()?;
+    values.all(|other| other == first).then_some(digest)
 }
 
 #[cfg(test)]
@@ -191,14 +178,13 @@ mod tests {
             for value in values {
                 headers.append(DIGEST, value.parse().unwrap());
             }
-            DigestHeader::read(&headers)
+            claimed(&headers)
         };
         let (one, two) = (Digest::of(b"1"), Digest::of(b"2"));
-        assert_eq!(read(&[]), DigestHeader::None);
-        assert_eq!(read(&[one.as_str()]), DigestHeader::Valid(one.clone()));
-        assert_eq!(read(&[one.as_str(), one.as_str()]), DigestHeader::Valid(one.clone()));
-        for bad in [&["not a digest"][..], &[""], &["sha512:00"], &[one.as_str(), two.as_str()]] {
-            assert_eq!(read(bad), DigestHeader::Senseless, "{bad:?}");
+        assert_eq!(read(&[one.as_str()]), Some(one.clone()));
+        assert_eq!(read(&[one.as_str(), one.as_str()]), Some(one.clone()));
+        for bad in [&[][..], &["not a digest"], &[""], &["sha512:00"], &[one.as_str(), two.as_str()]] {
+            assert_eq!(read(bad), None, "{bad:?}");
         }
     }
 }
