@@ -138,7 +138,8 @@ fn tell(text: &mut String, considered: &Considered) {
             Role::Counts(CheckState::Pending) => "pending",
             Role::Counts(CheckState::Failed) => "fails",
         };
-        writeln!(text, "  check   {:<40} {:<16} {role}", excerpt(&check.name), excerpt(&check.word)).unwrap_or_default();
+        writeln!(text, "  check   {:<40} {:<16} {role}", excerpt(&check.name), excerpt(&check.word))
+            .unwrap_or_default();
     }
     for look in &considered.looks {
         let found = match &look.found {

@@ -181,7 +181,11 @@ async fn a_missing_image_whose_test_merge_is_there_is_explained() {
     stage.pass(16);
     let reply = stage.ask("feature").await;
     reply.is_nothing("not-yet");
-    assert!(reply.reason().contains("use {merge_sha} in the template, or set DOCKER_METADATA_PR_HEAD_SHA"), "{}", reply.reason());
+    assert!(
+        reply.reason().contains("use {merge_sha} in the template, or set DOCKER_METADATA_PR_HEAD_SHA"),
+        "{}",
+        reply.reason()
+    );
     stage.pass(16);
     stage.asked();
     stage.ask("feature").await;
@@ -222,7 +226,11 @@ async fn a_403_of_the_registry_is_not_absence() {
     stage.sim.fail(Fault::always(Target::manifests_of("myorg/back"), What::Status(403, String::new())));
     let reply = stage.ask("feature").await;
     reply.is(&build, "held");
-    assert!(reply.reason().contains("cannot") || reply.reason().contains("denied") || reply.reason().contains("403"), "{}", reply.reason());
+    assert!(
+        reply.reason().contains("cannot") || reply.reason().contains("denied") || reply.reason().contains("403"),
+        "{}",
+        reply.reason()
+    );
 }
 
 #[tokio::test]

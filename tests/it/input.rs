@@ -43,10 +43,8 @@ async fn bytes_are_those_of_the_document() {
     let stage = stage().await;
     let build = stage.built("a1");
     let reply = stage.ask("feature-branch-1").await;
-    let expected = format!(
-        r#"{{"output":{{"parameters":[{{"digestBack":"{}","digestFront":"{}"}}]}}}}"#,
-        build.back, build.front
-    );
+    let expected =
+        format!(r#"{{"output":{{"parameters":[{{"digestBack":"{}","digestFront":"{}"}}]}}}}"#, build.back, build.front);
     assert_eq!(reply.body.to_string(), expected);
     assert_eq!(reply.headers["content-type"], "application/json");
 }
@@ -54,7 +52,8 @@ async fn bytes_are_those_of_the_document() {
 #[tokio::test]
 async fn bad_bodies_are_refused_with_a_message() {
     let stage = stage().await;
-    let question = |parameters: Value| json!({"applicationSetName": "x", "input": {"parameters": parameters}}).to_string();
+    let question =
+        |parameters: Value| json!({"applicationSetName": "x", "input": {"parameters": parameters}}).to_string();
     for (body, start) in [
         (String::new(), "the request has no body; expected {"),
         ("{".to_owned(), "the request's body is not JSON: "),
@@ -70,7 +69,10 @@ async fn bad_bodies_are_refused_with_a_message() {
         (question(json!({"branch": "a..b"})), "input.parameters.branch: `a..b` is no branch name"),
         (question(json!({"branch": "a\nb"})), "input.parameters.branch: contains control characters"),
         (question(json!({"branch": "a\u{0}b"})), "input.parameters.branch: contains control characters"),
-        (question(json!({"branch": "a", "number": "abc"})), "input.parameters.number: expected a pull request's number"),
+        (
+            question(json!({"branch": "a", "number": "abc"})),
+            "input.parameters.number: expected a pull request's number",
+        ),
         (question(json!({"branch": "a", "number": "-1"})), "input.parameters.number: expected a pull request's number"),
     ] {
         let reply = ask(&stage, body.clone()).await;
@@ -84,7 +86,11 @@ async fn bad_bodies_are_refused_with_a_message() {
 async fn a_template_that_nobody_rendered_is_a_mistake_unless_it_exists() {
     let stage = stage().await;
     let refused = stage.ask("{{branch}}").await;
-    assert!(refused.is_refused(400).starts_with("input.parameters.branch: is the template `{{branch}}`"), "{}", refused.body);
+    assert!(
+        refused.is_refused(400).starts_with("input.parameters.branch: is the template `{{branch}}`"),
+        "{}",
+        refused.body
+    );
     let refused = stage.ask_with(json!({"branch": "{{branch}}", "number": "{{number}}"})).await;
     refused.is_refused(400);
     // With a good number the pull request is meant, whatever its branch is called.
@@ -139,7 +145,8 @@ async fn paths_and_methods_are_told_apart() {
     let reply = send(stage.router(), get).await;
     assert!(reply.is_refused(405).contains("a redirect"), "{}", reply.body);
     assert_eq!(reply.headers["allow"], "POST");
-    let reply = send(stage.router(), post("/other/api/v1/getparams.execute", Some("Bearer strong-password"), "{}")).await;
+    let reply =
+        send(stage.router(), post("/other/api/v1/getparams.execute", Some("Bearer strong-password"), "{}")).await;
     assert!(reply.is_refused(404).contains("no generator `other`"), "{}", reply.body);
     let reply = send(stage.router(), post("/other/api/v1/getparams.execute", None, "{}")).await;
     reply.is_refused(403);

@@ -178,6 +178,8 @@ impl Stage {
                 reply = &mut answer => return reply.unwrap(),
                 away = self.clock.sleeping_within(Duration::from_secs(3)) => self.clock.advance(away),
             }
+            // Whoever was woken gets his turn.
+            tokio::task::yield_now().await;
         }
     }
 
