@@ -153,13 +153,11 @@ async fn of_several_offers_the_token_is_taken() {
         if asked.what.starts_with("GET /token") {
             return answer(200, &[], r#"{"token":"t"}"#);
         }
-        match asked.authorization.as_deref() {
-            Some("Bearer t") => found(),
-            _ => {
-                let bearer = format!("bearer realm=\"http://{address}/token\",scope=\"a:b:pull,push\"");
-                answer(401, &[("www-authenticate", "Basic realm=\"x\""), ("www-authenticate", &bearer)], "")
-            }
+        if asked.authorization.as_deref() == Some("Bearer t") {
+            return found();
         }
+        let bearer = format!("bearer realm=\"http://{address}/token\",scope=\"a:b:pull,push\"");
+        answer(401, &[("www-authenticate", "Basic realm=\"x\""), ("www-authenticate", &bearer)], "")
     })
     .await;
     assert!(Client::basic(&double).ask("one").await.unwrap().is_some());
