@@ -101,6 +101,7 @@ impl Generator {
     /// Answers a question in time.
     pub async fn answer(self: &Arc<Self>, question: &Question) -> Result<Answer, Refusal> {
         let deadline = self.clock.now() + self.options.answer_within;
+        let mut said = None;
         loop {
             let resolution = self.resolve_by(question, deadline).await?;
             let (reason, again_at) = match self.decide(question, resolution).await {
@@ -109,8 +110,10 @@ impl Generator {
             };
             let now = self.clock.now();
             let next = again_at.unwrap_or(now).clamp(now + TRY_AGAIN.0, now + TRY_AGAIN.1);
+            // The first reason is the cause; that a later try was cut off by the deadline is not.
+            let reason = said.get_or_insert(reason);
             if next >= deadline {
-                return Err(Refusal::Unavailable(reason));
+                return Err(Refusal::Unavailable(reason.clone()));
             }
             self.clock.sleep_until(next).await;
         }
@@ -119,6 +122,14 @@ impl Generator {
     /// What the upstreams say, with all that was considered, for people.
     pub async fn explain(&self, question: &Question) -> Result<Resolution, QuestionError> {
         self.build.resolve(question, true).await
+    }
+
+    /// The item of a resolution that found a build.
+    pub fn item_of(&self, resolution: &Resolution) -> Option<Item> {
+        match (&resolution.outcome, &resolution.line) {
+            (Outcome::Ready { build, .. }, Some(meant)) => Some(self.item(build, meant)),
+            _ => None,
+        }
     }
 
     /// What the upstreams say until the deadline; what is not known by then is unknown. The work goes on all the same,

@@ -1,7 +1,10 @@
 //! lastgreen answers Argo CD's question "which images may this pull request's preview run?" with the digests of the
 //! *last green build*: the newest commit whose CI succeeded and whose images all exist, every image from that commit.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod generator;
 pub mod github;

@@ -1,3 +1,10 @@
-//! The program: parse, run, print the error, exit.
+//! The program: parse, run, exit.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use lastgreen::cli::{Cli, run};
+
+fn main() -> ExitCode {
+    run(Cli::parse()).into()
+}

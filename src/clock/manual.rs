@@ -59,8 +59,15 @@ impl ManualClock {
 }
 
 impl Clock for ManualClock {
+    /// Every look at the clock is a little later than the one before, as with a real one.
     fn now(&self) -> Moment {
-        self.state.borrow().now
+        let mut now = Moment::START;
+        self.state.send_if_modified(|state| {
+            state.now = state.now + Duration::from_nanos(1);
+            now = state.now;
+            false
+        });
+        now
     }
 
     fn wall(&self) -> DateTime<Utc> {

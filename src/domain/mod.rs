@@ -34,3 +34,5 @@ pub use self::{
     verdict::{CheckPattern, CiPolicy, GreenBuild, JudgedCheck, Pending, ReadTime, Role, Verdict, judge, roles},
     walk::{Chain, ChainEnd, Route, chain},
 };
+
+pub(crate) use self::template::{did_you_mean, nearest};

@@ -17,6 +17,7 @@ use super::{
     SERVICE,
     auth::{Grant, unauthorized},
     credential::{Credential, Holder, Resource},
+    envelope,
     send::{Sender, judge_status},
     transport::{Answer, Call, malformed},
 };
@@ -241,6 +242,9 @@ impl App {
     /// Asks as the App itself; anything but success and 404 is an error.
     async fn ask(&self, sender: &Sender, call: &Call) -> Result<Answer, UpstreamError> {
         let answer = sender.send(&self.own, Resource::Core, call, &self.jwt()?).await?;
+        if envelope::message_of(&answer.body).is_some_and(|message| message.contains("Integration not found")) {
+            return Err(unauthorized(format!("there is no App {}; check its `id`", self.id)));
+        }
         judge_status(&self.own, &answer)?;
         Ok(answer)
     }

@@ -18,6 +18,9 @@ use crate::{
     upstream::{Kind, PaceLimits, Secret, SecretFile, UpstreamError},
 };
 
+/// How fine-grained tokens begin.
+pub(super) const FINE_GRAINED: &str = "github_pat_";
+
 /// How to log in, by file only.
 #[derive(Clone, Debug)]
 pub enum Auth {

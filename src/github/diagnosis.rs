@@ -4,8 +4,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    Budget, documents,
-    envelope::{self, CHECKS_HINT, Fault, Meaning, no_repository},
+    Budget,
+    auth::FINE_GRAINED,
+    documents,
+    envelope::{self, CHECKS_HINT, Fault, Meaning, STATUSES_HINT, no_repository},
     read::Reader,
     wire::{Nodes, Rollup},
 };
@@ -162,10 +164,10 @@ impl Reader {
         let rollup = repository.default_branch_ref.and_then(|branch| branch.target?.status_check_rollup);
         if let Some(error) = forbidden("statusCheckRollup", "workflowRun") {
             diagnosis.note("checks", Health::Bad, error.message.to_string());
-        } else if lacks("checks") || repository.is_private && grant.token.expose().starts_with("github_pat_") {
+        } else if lacks("checks") || repository.is_private && grant.token.expose().starts_with(FINE_GRAINED) {
             diagnosis.note("checks", Health::Bad, CHECKS_HINT);
         } else if lacks("statuses") {
-            diagnosis.note("checks", Health::Bad, "the credential needs the permission Commit statuses: read");
+            diagnosis.note("checks", Health::Bad, STATUSES_HINT);
         } else if rollup.is_some_and(|rollup| serde_json::from_value::<Rollup>(rollup).is_ok()) {
             diagnosis.note("checks", Health::Good, "can be read");
         } else {
@@ -198,7 +200,7 @@ fn failure(fault: &Fault, repo: &Repo) -> Option<UpstreamError> {
 /// GitHub's tokens tell their kind by how they begin.
 fn token_kind(token: &Secret) -> &'static str {
     let token = token.expose();
-    if token.starts_with("github_pat_") {
+    if token.starts_with(FINE_GRAINED) {
         "a fine-grained token"
     } else if token.starts_with("ghp_") {
         "a classic token"

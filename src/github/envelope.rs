@@ -24,6 +24,10 @@ use crate::{
 pub(super) const CHECKS_HINT: &str = "the credential may not read checks: it needs the permission Checks: read; \
      fine-grained tokens cannot have it on private repositories, use a GitHub App or a classic token with `repo`";
 
+/// What to do about statuses that may not be read.
+pub(super) const STATUSES_HINT: &str =
+    "the credential may not read commit statuses: it needs the permission Commit statuses: read";
+
 /// An error as GitHub sends it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Fault {

@@ -169,7 +169,7 @@ mod tests {
 
     use super::*;
 
-    fn run(status: &str, conclusion: Value, started: Value) -> Check {
+    fn run(status: &str, conclusion: &Value, started: &Value) -> Check {
         let run = json!({
             "__typename": "CheckRun", "databaseId": 41_000_000_000_u64, "name": "build", "status": status,
             "conclusion": conclusion, "startedAt": started, "completedAt": null,
@@ -196,15 +196,15 @@ mod tests {
             ("WAITING", json!(null), CheckState::Pending, "waiting"),
             ("WHATEVER", json!(null), CheckState::Pending, "whatever"),
         ] {
-            let check = run(status, conclusion, json!(null));
+            let check = run(status, &conclusion, &json!(null));
             assert_eq!((check.state, check.word.as_str()), (state, word));
         }
     }
 
     #[test]
     fn a_queued_run_is_the_newest_and_a_completed_one_is_as_old_as_its_suite() {
-        assert_eq!(run("QUEUED", json!(null), json!(null)).started_at, None);
-        let completed = run("COMPLETED", json!("SUCCESS"), json!(null));
+        assert_eq!(run("QUEUED", &json!(null), &json!(null)).started_at, None);
+        let completed = run("COMPLETED", &json!("SUCCESS"), &json!(null));
         assert_eq!(completed.started_at.unwrap().to_rfc3339(), "2026-11-01T10:00:00+00:00");
         assert_eq!(completed.id, 41_000_000_000);
     }

@@ -118,7 +118,7 @@ impl GitHub {
         let authority = Authority::new(auth, pace, Arc::clone(&clock));
         Ok(Self {
             reader: Arc::new(Reader { sender, authority }),
-            snapshots: Cache::new(4096, Arc::clone(&clock)),
+            snapshots: Cache::new(20_000, Arc::clone(&clock)),
             commits: Cache::new(1024, Arc::clone(&clock)),
             checks: Cache::new(1024, Arc::clone(&clock)),
             facts: Cache::new(50_000, Arc::clone(&clock)),

@@ -7,19 +7,19 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
-    Ask, By, ChecksPage, CommitsOf,
-    auth::{Authority, Grant},
+    Ask, By, ChecksPage, CommitsOf, SERVICE,
+    auth::{Authority, FINE_GRAINED, Grant},
     credential::Resource,
     documents,
-    envelope::{self, Fault, Meaning, no_repository},
+    envelope::{self, CHECKS_HINT, Fault, Meaning, STATUSES_HINT, no_repository},
     map::{self, Mapper},
     send::Sender,
     transport::{Answer, Call, malformed, unavailable},
     wire,
 };
 use crate::{
-    domain::{CommitFacts, CommitSha, Commits, Repo, Snapshot},
-    upstream::UpstreamError,
+    domain::{CommitFacts, CommitSha, Commits, Repo, Snapshot, Source},
+    upstream::{Kind, UpstreamError},
 };
 
 /// Commits per further page.
@@ -36,8 +36,10 @@ impl Reader {
         let walk = ask.walk.clamp(1, 100);
         match &ask.by {
             By::Number(number) => {
+                // GraphQL's integers have 32 bits, and no pull request has a higher number.
+                let number = i32::try_from(*number).unwrap_or(i32::MAX);
                 let variables = json!({ "number": number, "walk": walk });
-                let (answer, found): (_, wire::PullRepository) =
+                let (answer, grant, found): (_, _, wire::PullRepository) =
                     self.repository(&ask.repo, documents::PULL, variables).await?;
                 let pulls = found
                     .pull
@@ -47,22 +49,26 @@ impl Reader {
                         Ok::<_, UpstreamError>(pull)
                     })
                     .transpose()?;
-                Ok(Snapshot {
+                let snapshot = Snapshot {
                     began: answer.sent,
                     github_time: answer.date,
                     repository: map::repository(&found.identity)?,
                     own_branch: None,
                     pulls: pulls.into_iter().collect(),
                     more_pulls: false,
-                })
+                };
+                reads_checks(&grant, &found.identity, &snapshot)?;
+                Ok(snapshot)
             }
             By::Branch(branch) => {
                 let variables = json!({
                     "ref": format!("refs/heads/{branch}"), "head": branch.as_str(), "walk": walk,
                 });
-                let (answer, found): (_, wire::BranchRepository) =
+                let (answer, grant, mut found): (_, _, wire::BranchRepository) =
                     self.repository(&ask.repo, documents::BRANCH, variables).await?;
-                by_branch(&answer, found)
+                let snapshot = by_branch(&answer, &mut found)?;
+                reads_checks(&grant, &found.identity, &snapshot)?;
+                Ok(snapshot)
             }
         }
     }
@@ -76,12 +82,13 @@ impl Reader {
         match of {
             CommitsOf::Pull(number) => {
                 let variables = json!({ "number": number, "page": PAGE, "before": cursor });
-                let (_, found): (_, wire::PullPage) = self.repository(repo, documents::PULL_COMMITS, variables).await?;
+                let (_, _, found): (_, _, wire::PullPage) =
+                    self.repository(repo, documents::PULL_COMMITS, variables).await?;
                 Mapper::default().own_commits(found.pull.ok_or_else(gone)?.commits)
             }
             CommitsOf::History(head) => {
                 let variables = json!({ "oid": head.as_str(), "page": PAGE, "after": cursor });
-                let (_, found): (_, wire::AtCommit<wire::History>) =
+                let (_, _, found): (_, _, wire::AtCommit<wire::History>) =
                     self.repository(repo, documents::HISTORY, variables).await?;
                 Mapper::default().history(found.commit.ok_or_else(gone)?.history)
             }
@@ -95,7 +102,7 @@ impl Reader {
         cursor: &str,
     ) -> Result<ChecksPage, UpstreamError> {
         let variables = json!({ "oid": sha.as_str(), "after": cursor });
-        let (_, found): (_, wire::AtCommit<wire::CommitChecks>) =
+        let (_, _, found): (_, _, wire::AtCommit<wire::CommitChecks>) =
             self.repository(repo, documents::CHECKS, variables).await?;
         // There was a first page: "no checks" would be a lie.
         let rollup = found.commit.ok_or_else(gone)?.status_check_rollup.ok_or_else(gone)?;
@@ -104,7 +111,8 @@ impl Reader {
 
     pub(super) async fn commit(&self, repo: &Repo, sha: CommitSha) -> Result<Option<CommitFacts>, UpstreamError> {
         let variables = json!({ "oid": sha.as_str() });
-        let (_, found): (_, wire::AtCommit<wire::Facts>) = self.repository(repo, documents::COMMIT, variables).await?;
+        let (_, _, found): (_, _, wire::AtCommit<wire::Facts>) =
+            self.repository(repo, documents::COMMIT, variables).await?;
         found.commit.map(map::facts).transpose().map(Option::flatten)
     }
 
@@ -139,7 +147,7 @@ impl Reader {
         repo: &Repo,
         document: &str,
         variables: Value,
-    ) -> Result<(Answer, R), UpstreamError> {
+    ) -> Result<(Answer, Grant, R), UpstreamError> {
         let (answer, grant, faults) = self.graphql(repo, document, variables).await?;
         for fault in &faults {
             tracing::debug!(kind = ?fault.kind, path = ?fault.path, message = fault.message, "GitHub reports an error");
@@ -158,7 +166,7 @@ impl Reader {
         }
         let root: wire::Root<R> = envelope::data(&answer.body)?;
         let repository = root.repository.ok_or_else(|| no_repository(repo))?;
-        Ok((answer, repository))
+        Ok((answer, grant, repository))
     }
 
     /// Sends a document; the faults of its answer are left to judge, data or not.
@@ -185,11 +193,11 @@ impl Reader {
     }
 }
 
-fn by_branch(answer: &Answer, found: wire::BranchRepository) -> Result<Snapshot, UpstreamError> {
+fn by_branch(answer: &Answer, found: &mut wire::BranchRepository) -> Result<Snapshot, UpstreamError> {
     let mut mapper = Mapper::default();
-    let own_branch = found.branch.map(|branch| mapper.tip(branch.target)).transpose()?;
+    let own_branch = found.branch.take().map(|branch| mapper.tip(branch.target)).transpose()?;
     let mut pulls = found.pulls.nodes.iter().map(map::pull).collect::<Result<Vec<_>, _>>()?;
-    for walked in found.walked.nodes {
+    for walked in found.walked.nodes.drain(..) {
         // Both lists are of one instant, but nothing promises it: a pull request without its scalars is left out,
         // commits of another head than its own are not its commits.
         let known = pulls.iter_mut().find(|pull| pull.number == walked.number);
@@ -206,6 +214,30 @@ fn by_branch(answer: &Answer, found: wire::BranchRepository) -> Result<Snapshot,
         pulls,
         more_pulls: found.pulls.page_info.has_next_page,
     })
+}
+
+/// Refuses to believe an absence of checks from a credential that would not see them.
+///
+/// GitHub does not always say so by an error: a private repository's roll-up may just be empty, or hold statuses alone.
+fn reads_checks(grant: &Grant, identity: &wire::Identity, snapshot: &Snapshot) -> Result<(), UpstreamError> {
+    if !identity.is_private {
+        return Ok(());
+    }
+    if let Some(permissions) = &grant.permissions {
+        for (name, hint) in [("checks", CHECKS_HINT), ("statuses", STATUSES_HINT)] {
+            if !permissions.contains_key(name) {
+                return Err(UpstreamError::new(SERVICE, Kind::Forbidden, hint));
+            }
+        }
+    }
+    let walked = snapshot.pulls.iter().filter_map(|pull| pull.commits.as_ref());
+    let mut commits = snapshot.own_branch.iter().map(|tip| &tip.commits).chain(walked).flat_map(|some| &some.loaded);
+    // Should GitHub ever give fine-grained tokens this permission, one check run is proof of it.
+    let mut proven = || commits.any(|commit| commit.checks.iter().any(|check| check.source != Source::Status));
+    if grant.token.expose().starts_with(FINE_GRAINED) && !proven() {
+        return Err(UpstreamError::new(SERVICE, Kind::Forbidden, CHECKS_HINT));
+    }
+    Ok(())
 }
 
 /// Something that was there a moment ago.

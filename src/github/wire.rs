@@ -42,6 +42,7 @@ pub(super) struct Root<R> {
 pub(super) struct Identity {
     pub(super) database_id: u64,
     pub(super) name_with_owner: String,
+    pub(super) is_private: bool,
 }
 
 #[derive(Debug, Deserialize)]

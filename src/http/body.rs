@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::reply::Problem;
@@ -17,25 +16,38 @@ pub(super) const MAX_BYTES: usize = 64 * 1024;
 const MAX_TIME: Duration = Duration::from_secs(10);
 
 /// A request as Argo CD sends it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(super) struct Request {
-    #[serde(rename = "applicationSetName", default)]
     pub(super) application_set_name: String,
-    #[serde(default)]
-    input: Input,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Input {
-    #[serde(default)]
-    parameters: Map<String, Value>,
+    /// What the ApplicationSet passes.
+    pub(super) parameters: Map<String, Value>,
 }
 
 impl Request {
-    /// What the ApplicationSet passes.
-    pub(super) fn parameters(&self) -> &Map<String, Value> {
-        &self.input.parameters
+    /// Takes the request out of a JSON body. What Argo CD leaves out where it is empty may be absent.
+    fn from_json(body: Value) -> Result<Self, Problem> {
+        let Value::Object(mut body) = body else { return Err(shape("the body", "an object")) };
+        let application_set_name = match body.remove("applicationSetName") {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(name)) => name,
+            Some(_) => return Err(shape("applicationSetName", "a string")),
+        };
+        let mut input = object(body.remove("input"), "input")?;
+        let parameters = object(input.remove("parameters"), "input.parameters")?;
+        Ok(Self { application_set_name, parameters })
     }
+}
+
+fn object(value: Option<Value>, name: &str) -> Result<Map<String, Value>, Problem> {
+    match value {
+        None | Some(Value::Null) => Ok(Map::new()),
+        Some(Value::Object(map)) => Ok(map),
+        Some(_) => Err(shape(name, "an object")),
+    }
+}
+
+fn shape(name: &str, expected: &str) -> Problem {
+    Problem::BadQuestion(format!("the request's body has another shape than Argo CD's: {name} must be {expected}"))
 }
 
 /// Reads and parses a body.
@@ -54,12 +66,8 @@ pub(super) async fn read(body: Body, clock: &SharedClock) -> Result<Request, Pro
         let example = r#"{"applicationSetName":"…","input":{"parameters":{"branch":"…"}}}"#;
         return Err(Problem::BadQuestion(format!("the request has no body; expected {example}")));
     }
-    serde_json::from_slice(&bytes).map_err(|error| {
-        let what = if error.is_data() {
-            "the request's body has another shape than Argo CD's"
-        } else {
-            "the request's body is not JSON"
-        };
-        Problem::BadQuestion(format!("{what}: {}", excerpt(&error.to_string())))
-    })
+    let json = serde_json::from_slice(&bytes).map_err(|error| {
+        Problem::BadQuestion(format!("the request's body is not JSON: {}", excerpt(&error.to_string())))
+    })?;
+    Request::from_json(json)
 }

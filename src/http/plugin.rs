@@ -59,7 +59,7 @@ impl Plugin {
         self.authorize(&request)?;
         let generator = self.generator(name)?;
         let request = body::read(request.into_body(), &self.clock).await?;
-        let question = Question::parse(&request.application_set_name, request.parameters())
+        let question = Question::parse(&request.application_set_name, &request.parameters)
             .map_err(|error| Problem::BadQuestion(error.to_string()))?;
         let answer = generator.answer(&question).await.map_err(Problem::Refused)?;
         tracing::debug!(

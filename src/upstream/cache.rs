@@ -210,7 +210,8 @@ mod tests {
     #[tokio::test]
     async fn fifty_callers_are_one_load() {
         let setup = setup();
-        let callers: Vec<_> = (0..50).map(|_| setup.slow(setup.clock.now())).collect();
+        let start = setup.clock.now();
+        let callers: Vec<_> = (0..50).map(|_| setup.slow(start)).collect();
         setup.gate.add_permits(50);
         for caller in callers {
             assert_eq!(caller.await.unwrap(), Ok(0));
@@ -221,13 +222,14 @@ mod tests {
     #[tokio::test]
     async fn a_caller_that_hangs_up_loses_nothing() {
         let setup = setup();
-        let caller = setup.slow(setup.clock.now());
+        let start = setup.clock.now();
+        let caller = setup.slow(start);
         while setup.loads.load(Ordering::SeqCst) == 0 {
             tokio::task::yield_now().await;
         }
         caller.abort();
         setup.gate.add_permits(1);
-        assert_eq!(setup.get(setup.clock.now()).await, Ok(0));
+        assert_eq!(setup.get(start).await, Ok(0));
     }
 
     #[tokio::test]

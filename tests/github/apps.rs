@@ -180,6 +180,14 @@ async fn an_app_without_checks_is_told_so() {
 }
 
 #[tokio::test]
+async fn an_app_that_there_is_not_is_told_so() {
+    let stage = Stage::app_with_key(private_world(), &AppKey::shared().private_pem).await;
+    let error = stage.failure().await;
+    assert_eq!(error.kind, Kind::Unauthorized);
+    assert!(error.message.contains("there is no App 7"), "{error}");
+}
+
+#[tokio::test]
 async fn an_enterprise_server_has_apps_too() {
     let mut world = private_world();
     world.github.enterprise = true;

@@ -6,7 +6,7 @@ use lastgreen::{
     github::{Ask, By, Health},
     upstream::Kind,
 };
-use lastgreen_sim::{Fault, PersonalToken, Target, TokenKind, What};
+use lastgreen_sim::{Fault, PersonalToken, Status, Target, TokenKind, What};
 
 use crate::stage::{REPO, Stage, commit, private_world, repo, world};
 
@@ -119,6 +119,29 @@ async fn a_token_that_may_not_read_checks_is_told_so() {
     let checks = diagnosis.findings.iter().find(|finding| finding.subject == "checks").unwrap();
     assert_eq!(checks.health, Health::Bad, "{diagnosis:?}");
     assert!(!diagnosis.is_good());
+}
+
+#[tokio::test]
+async fn an_absence_of_checks_is_not_believed_where_they_could_not_be_seen() {
+    let mut world = private_world();
+    // GitHub may hide what a token may not see without a word.
+    for id in ["m1", "a1", "a2"] {
+        world.clear_checks(REPO, id);
+    }
+    world.status(REPO, "a2", Status::new("ci/external", "success"));
+    let fine = format!("github_pat_{}", "x".repeat(20));
+    world.github.tokens[0].token.clone_from(&fine);
+    world.github.tokens.push(PersonalToken::default());
+    let stage = Stage::new(world).await;
+    stage.branch("feature").await.unwrap();
+    stage.rotate(&fine);
+    let error = stage.failure().await;
+    assert_eq!(error.kind, Kind::Forbidden);
+    assert!(error.message.contains("Checks: read"), "{error}");
+    // One check run proves that it can.
+    stage.sim.world(|world| world.green(REPO, "m1"));
+    stage.advance(Duration::from_mins(1));
+    stage.branch("feature").await.unwrap();
 }
 
 #[tokio::test]

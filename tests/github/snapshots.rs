@@ -87,6 +87,7 @@ async fn what_does_not_exist_is_no_error_but_for_the_repository() {
     assert!(snapshot.own_branch.is_none() && snapshot.pulls.is_empty());
     let snapshot = stage.number(99).await.unwrap();
     assert!(snapshot.own_branch.is_none() && snapshot.pulls.is_empty());
+    assert!(stage.number(u64::MAX).await.unwrap().pulls.is_empty());
     let ask = Ask { repo: "myorg/other".parse().unwrap(), by: By::Number(1), walk: 20 };
     let error = stage.github.snapshot(ask, NEVER).await.unwrap_err();
     assert_eq!(error.kind, Kind::NotFound);

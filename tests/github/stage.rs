@@ -11,31 +11,31 @@ use lastgreen::{
 use lastgreen_sim::{App, AppKey, Installation, PersonalToken, Sim, World, sha};
 
 /// The repository of all tests.
-pub const REPO: &str = "myorg/myrepo";
+pub(crate) const REPO: &str = "myorg/myrepo";
 
 /// The App of all tests.
-pub const APP: u64 = 7;
+pub(crate) const APP: u64 = 7;
 
-pub struct Stage {
-    pub sim: Sim,
-    pub clock: ManualClock,
-    pub github: Arc<GitHub>,
+pub(crate) struct Stage {
+    pub(crate) sim: Sim,
+    pub(crate) clock: ManualClock,
+    pub(crate) github: Arc<GitHub>,
     folder: tempfile::TempDir,
 }
 
 impl Stage {
     /// With a classic token.
-    pub async fn new(world: World) -> Self {
+    pub(crate) async fn new(world: World) -> Self {
         Self::with(world, PersonalToken::DEFAULT, Auth::Token).await
     }
 
     /// With an App whose key is `AppKey::shared`.
-    pub async fn app(mut world: World) -> Self {
+    pub(crate) async fn app(mut world: World) -> Self {
         world.github.apps.push(app(AppKey::shared()));
         Self::app_with_key(world, &AppKey::shared().private_pem).await
     }
 
-    pub async fn app_with_key(world: World, pem: &str) -> Self {
+    pub(crate) async fn app_with_key(world: World, pem: &str) -> Self {
         Self::with(world, pem, |private_key_file| Auth::App { id: APP, private_key_file }).await
     }
 
@@ -50,35 +50,35 @@ impl Stage {
     }
 
     /// Replaces the secret, and lets the time pass until it is looked at again.
-    pub fn rotate(&self, secret: &str) {
+    pub(crate) fn rotate(&self, secret: &str) {
         std::fs::write(self.folder.path().join("secret"), secret).unwrap();
         self.advance(Duration::from_secs(1));
     }
 
     /// Lets the time pass, here and there.
-    pub fn advance(&self, by: Duration) {
+    pub(crate) fn advance(&self, by: Duration) {
         self.clock.advance(by);
         // An App's signature holds the wall-clock time, and the simulator compares it with the real one.
         self.clock.jump_wall(-chrono::TimeDelta::from_std(by).unwrap());
         self.sim.world(|world| world.advance(i64::try_from(by.as_secs()).unwrap()));
     }
 
-    pub async fn branch(&self, name: &str) -> Result<Arc<Snapshot>, UpstreamError> {
+    pub(crate) async fn branch(&self, name: &str) -> Result<Arc<Snapshot>, UpstreamError> {
         self.github.snapshot(branch(name, 20), self.clock.now()).await
     }
 
-    pub async fn number(&self, number: u64) -> Result<Arc<Snapshot>, UpstreamError> {
+    pub(crate) async fn number(&self, number: u64) -> Result<Arc<Snapshot>, UpstreamError> {
         let ask = Ask { repo: repo(), by: By::Number(number), walk: 20 };
         self.github.snapshot(ask, self.clock.now()).await
     }
 
     /// How a question about `feature` fails.
-    pub async fn failure(&self) -> UpstreamError {
+    pub(crate) async fn failure(&self) -> UpstreamError {
         self.branch("feature").await.map(drop).unwrap_err()
     }
 
     /// For how long nothing may be asked after `error`.
-    pub fn pause(&self, error: &UpstreamError) -> Duration {
+    pub(crate) fn pause(&self, error: &UpstreamError) -> Duration {
         match error.kind {
             Kind::Limited { until } => until.since(self.clock.now()),
             other => panic!("{other:?}"),
@@ -86,25 +86,25 @@ impl Stage {
     }
 }
 
-pub fn client(api: &str, auth: Auth, clock: &ManualClock) -> GitHub {
+pub(crate) fn client(api: &str, auth: Auth, clock: &ManualClock) -> GitHub {
     let pace = PaceLimits { per_second: 1000.try_into().unwrap(), concurrent: 100.try_into().unwrap() };
     let options = Options { api: api.to_owned(), auth, ca_file: None, pace };
     GitHub::new(options, Arc::new(clock.clone())).unwrap()
 }
 
-pub fn branch(name: &str, walk: u32) -> Ask {
+pub(crate) fn branch(name: &str, walk: u32) -> Ask {
     Ask { repo: repo(), by: By::Branch(name.parse().unwrap()), walk }
 }
 
-pub fn repo() -> Repo {
+pub(crate) fn repo() -> Repo {
     REPO.parse().unwrap()
 }
 
-pub fn commit(id: &str) -> lastgreen::domain::CommitSha {
+pub(crate) fn commit(id: &str) -> lastgreen::domain::CommitSha {
     sha(id).parse().unwrap()
 }
 
-pub fn app(key: &AppKey) -> App {
+pub(crate) fn app(key: &AppKey) -> App {
     let installation = Installation { id: 70, account: "myorg".to_owned(), repositories: None, checks: true };
     App {
         id: APP,
@@ -115,7 +115,7 @@ pub fn app(key: &AppKey) -> App {
 }
 
 /// `main` at `m1` and `feature` at `a2` with the pull request 5, all of it green.
-pub fn world() -> World {
+pub(crate) fn world() -> World {
     let mut world = World::with_repository(REPO);
     world.create_branch(REPO, "feature", "m1");
     world.push(REPO, "feature", "a1", &[]);
@@ -128,10 +128,10 @@ pub fn world() -> World {
 }
 
 /// The same in a private repository.
-pub fn private_world() -> World {
+pub(crate) fn private_world() -> World {
     let mut world = world();
     world.github.repository_mut(REPO).private = true;
     world
 }
 
-pub const NEVER: Moment = Moment::START;
+pub(crate) const NEVER: Moment = Moment::START;

@@ -45,7 +45,7 @@ async fn no_checks_wait_or_pass() {
     stage.pass(3600);
     // Settling begins when the head is first seen.
     stage.ask("feature").await.is_nothing("not-yet");
-    stage.pass(15);
+    stage.pass(16);
     stage.ask("feature").await.is(&build, "fresh");
     let asked = stage.asked();
     assert_eq!((asked.github(), asked.registry()), (2, 2));

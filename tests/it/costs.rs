@@ -95,10 +95,10 @@ async fn a_pending_head_is_asked_again_after_pending_and_a_final_one_after_settl
     stage.sim.world(|world| world.pending(REPO, "a2"));
     stage.ask("feature").await;
     stage.asked();
-    stage.pass(15);
+    stage.pass(14);
     stage.ask("feature").await;
     assert_eq!(stage.asked().github(), 0);
-    stage.pass(1);
+    stage.pass(2);
     stage.ask("feature").await;
     assert_eq!(stage.asked().github(), 1);
     stage.images("a2");
@@ -106,10 +106,10 @@ async fn a_pending_head_is_asked_again_after_pending_and_a_final_one_after_settl
     stage.green("a2");
     assert_eq!(stage.ask("feature").await.commit(), sha("a2"));
     stage.asked();
-    stage.pass(300);
+    stage.pass(299);
     stage.ask("feature").await;
     assert_eq!(stage.asked().github(), 0);
-    stage.pass(1);
+    stage.pass(2);
     stage.ask("feature").await;
     assert_eq!(stage.asked().github(), 1);
 }

@@ -14,25 +14,25 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 /// The repository of all stories.
-pub const REPO: &str = "myorg/myrepo";
+pub(crate) const REPO: &str = "myorg/myrepo";
 
 /// Digests of a build, by the commit's short id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Digests {
-    pub front: String,
-    pub back: String,
+pub(crate) struct Digests {
+    pub(crate) front: String,
+    pub(crate) back: String,
 }
 
 /// What a generator is configured with.
-pub struct Setup {
+pub(crate) struct Setup {
     /// Templates of the tags of front and back, behind the colon; several are a list.
-    pub front: Vec<&'static str>,
-    pub back: Vec<&'static str>,
+    pub(crate) front: Vec<&'static str>,
+    pub(crate) back: Vec<&'static str>,
     /// Further lines below the generator, indented by four.
-    pub generator: &'static str,
+    pub(crate) generator: &'static str,
     /// Further lines below its build part, indented by six.
-    pub build: &'static str,
-    pub trust_after: &'static str,
+    pub(crate) build: &'static str,
+    pub(crate) trust_after: &'static str,
 }
 
 impl Default for Setup {
@@ -42,29 +42,29 @@ impl Default for Setup {
 }
 
 impl Setup {
-    pub fn tags(tag: &'static str) -> Self {
+    pub(crate) fn tags(tag: &'static str) -> Self {
         Self { front: vec![tag], back: vec![tag], ..Self::default() }
     }
 }
 
-pub struct Stage {
-    pub sim: Sim,
-    pub clock: ManualClock,
-    pub folder: tempfile::TempDir,
+pub(crate) struct Stage {
+    pub(crate) sim: Sim,
+    pub(crate) clock: ManualClock,
+    pub(crate) folder: tempfile::TempDir,
     router: Router,
 }
 
 /// An answer as it came over HTTP.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Value,
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
 }
 
 impl Stage {
     /// A stage with `main` at `m1`, and nothing else.
-    pub async fn new(setup: Setup) -> Self {
+    pub(crate) async fn new(setup: Setup) -> Self {
         let mut world = World::with_repository(REPO);
         // The registry knows both images, of an older build.
         world.push_image("myorg/front", "old", &ImageSpec::default());
@@ -72,7 +72,7 @@ impl Stage {
         Self::before(world, setup).await
     }
 
-    pub async fn before(world: World, setup: Setup) -> Self {
+    pub(crate) async fn before(world: World, setup: Setup) -> Self {
         let clock = ManualClock::new(world.now);
         let sim = Sim::start(world).await;
         let folder = tempfile::tempdir().unwrap();
@@ -85,30 +85,30 @@ impl Stage {
     }
 
     /// The same world before a new process, whose memory is empty.
-    pub async fn restarted(self, setup: Setup) -> Self {
+    pub(crate) async fn restarted(self, setup: Setup) -> Self {
         let text = config(&self.sim, self.folder.path().to_str().unwrap(), &setup);
         let (config, _) = Config::parse(&text, "test.yaml").unwrap();
         let app = App::build(config, Arc::new(self.clock.clone())).unwrap();
         Self { router: app.plugin_router(), ..self }
     }
 
-    pub fn router(&self) -> Router {
+    pub(crate) fn router(&self) -> Router {
         self.router.clone()
     }
 
     /// Lets time pass, for the world and for the program.
-    pub fn pass(&self, seconds: u32) {
+    pub(crate) fn pass(&self, seconds: u32) {
         self.sim.world(|world| world.advance(seconds.into()));
         self.clock.advance(Duration::from_secs(seconds.into()));
     }
 
     /// Pushes a commit to a branch.
-    pub fn push(&self, branch: &str, commit: &str) {
+    pub(crate) fn push(&self, branch: &str, commit: &str) {
         self.sim.world(|world| world.push(REPO, branch, commit, &[]));
     }
 
     /// A branch from `main` with one commit, and its open pull request.
-    pub fn pull(&self, number: u64, branch: &str, commit: &str) {
+    pub(crate) fn pull(&self, number: u64, branch: &str, commit: &str) {
         self.sim.world(|world| {
             world.create_branch(REPO, branch, "m1");
             world.push(REPO, branch, commit, &[]);
@@ -117,18 +117,18 @@ impl Stage {
     }
 
     /// CI passes on a commit, a while ago.
-    pub fn green(&self, commit: &str) {
+    pub(crate) fn green(&self, commit: &str) {
         self.sim.world(|world| world.green(REPO, commit));
         self.pass(60);
     }
 
     /// Both images of a commit, tagged by its sha.
-    pub fn images(&self, commit: &str) -> Digests {
+    pub(crate) fn images(&self, commit: &str) -> Digests {
         self.tagged(&format!("sha-{}", sha(commit)), &ImageSpec::default())
     }
 
     /// Both images under a tag.
-    pub fn tagged(&self, tag: &str, spec: &ImageSpec) -> Digests {
+    pub(crate) fn tagged(&self, tag: &str, spec: &ImageSpec) -> Digests {
         self.sim.world(|world| Digests {
             front: world.push_image("myorg/front", tag, spec),
             back: world.push_image("myorg/back", tag, spec),
@@ -136,14 +136,14 @@ impl Stage {
     }
 
     /// CI passes on a commit and pushes both images.
-    pub fn built(&self, commit: &str) -> Digests {
+    pub(crate) fn built(&self, commit: &str) -> Digests {
         let digests = self.images(commit);
         self.green(commit);
         digests
     }
 
     /// The test merge of a pull request's head as it is now.
-    pub fn test_merge(&self, number: u64) -> String {
+    pub(crate) fn test_merge(&self, number: u64) -> String {
         self.sim.world(|world| {
             let repository = world.github.repository(REPO).unwrap();
             repository.pull(number).unwrap().test_merge.as_ref().unwrap().to_string()
@@ -151,43 +151,45 @@ impl Stage {
     }
 
     /// Asks about a branch.
-    pub async fn ask(&self, branch: &str) -> Reply {
+    pub(crate) async fn ask(&self, branch: &str) -> Reply {
         self.ask_with(json!({ "branch": branch })).await
     }
 
     /// Asks about a pull request by number.
-    pub async fn ask_number(&self, branch: &str, number: u64) -> Reply {
+    pub(crate) async fn ask_number(&self, branch: &str, number: u64) -> Reply {
         self.ask_with(json!({ "branch": branch, "number": number.to_string() })).await
     }
 
     /// Asks about a branch with the head that was seen.
-    pub async fn ask_head(&self, branch: &str, commit: &str) -> Reply {
+    pub(crate) async fn ask_head(&self, branch: &str, commit: &str) -> Reply {
         self.ask_with(json!({ "branch": branch, "head_sha": sha(commit) })).await
     }
 
     /// Asks with these parameters.
-    pub async fn ask_with(&self, parameters: Value) -> Reply {
+    pub(crate) async fn ask_with(&self, parameters: Value) -> Reply {
         ask(self.router(), parameters).await
     }
 
     /// Waits for an answer that tries again, letting just the time pass that it waits between its tries.
-    pub async fn until(&self, mut answer: tokio::task::JoinHandle<Reply>) -> Reply {
+    pub(crate) async fn until(&self, mut answer: tokio::task::JoinHandle<Reply>) -> Reply {
         loop {
             tokio::select! {
                 biased;
                 reply = &mut answer => return reply.unwrap(),
                 away = self.clock.sleeping_within(Duration::from_secs(3)) => self.clock.advance(away),
             }
+            // Whoever was woken gets his turn.
+            tokio::task::yield_now().await;
         }
     }
 
     /// Asks about a branch in a task of its own.
-    pub fn asking(&self, parameters: Value) -> tokio::task::JoinHandle<Reply> {
+    pub(crate) fn asking(&self, parameters: Value) -> tokio::task::JoinHandle<Reply> {
         tokio::spawn(ask(self.router(), parameters))
     }
 
     /// Earns the ledger's trust: with `trustAfter: 1s`, two questions a second apart that GitHub can answer.
-    pub async fn earn_trust(&self) {
+    pub(crate) async fn earn_trust(&self) {
         for _ in 0..2 {
             self.ask("main").await;
             self.pass(2);
@@ -195,7 +197,7 @@ impl Stage {
     }
 
     /// What was asked of the upstreams since this was called last.
-    pub fn asked(&self) -> Counts {
+    pub(crate) fn asked(&self) -> Counts {
         let counts = self.sim.counts();
         self.sim.reset_counts();
         counts
@@ -203,7 +205,7 @@ impl Stage {
 }
 
 /// Asks a router as Argo CD does.
-pub async fn ask(router: Router, parameters: Value) -> Reply {
+pub(crate) async fn ask(router: Router, parameters: Value) -> Reply {
     let body = json!({ "applicationSetName": "fb-matrix", "input": { "parameters": parameters } });
     let request = Request::post("/preview/api/v1/getparams.execute")
         .header("authorization", "Bearer strong-password")
@@ -214,7 +216,7 @@ pub async fn ask(router: Router, parameters: Value) -> Reply {
 }
 
 /// Sends any request.
-pub async fn send(router: Router, request: Request<Body>) -> Reply {
+pub(crate) async fn send(router: Router, request: Request<Body>) -> Reply {
     let (parts, body) = router.oneshot(request).await.unwrap().into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into()));
@@ -224,7 +226,7 @@ pub async fn send(router: Router, request: Request<Body>) -> Reply {
 impl Reply {
     /// Asserts one item with these digests and this standing.
     #[track_caller]
-    pub fn is(&self, digests: &Digests, standing: &str) {
+    pub(crate) fn is(&self, digests: &Digests, standing: &str) {
         assert_eq!(
             self.body,
             json!({"output": {"parameters": [{"digestBack": digests.back, "digestFront": digests.front}]}}),
@@ -237,27 +239,27 @@ impl Reply {
 
     /// Asserts the empty list with this standing.
     #[track_caller]
-    pub fn is_nothing(&self, standing: &str) {
+    pub(crate) fn is_nothing(&self, standing: &str) {
         assert_eq!(self.body, json!({"output": {"parameters": []}}), "{}", self.reason());
         assert_eq!((self.status, self.standing()), (StatusCode::OK, standing), "{}", self.reason());
     }
 
     /// Asserts a refusal.
     #[track_caller]
-    pub fn is_refused(&self, status: u16) -> &str {
+    pub(crate) fn is_refused(&self, status: u16) -> &str {
         assert_eq!(self.status.as_u16(), status, "{} {}", self.body, self.reason());
         self.body["message"].as_str().unwrap()
     }
 
-    pub fn standing(&self) -> &str {
+    pub(crate) fn standing(&self) -> &str {
         self.headers.get("x-lastgreen-standing").map_or("", |value| value.to_str().unwrap())
     }
 
-    pub fn reason(&self) -> &str {
+    pub(crate) fn reason(&self) -> &str {
         self.headers.get("x-lastgreen-reason").map_or("", |value| value.to_str().unwrap())
     }
 
-    pub fn commit(&self) -> &str {
+    pub(crate) fn commit(&self) -> &str {
         self.headers.get("x-lastgreen-commit").map_or("", |value| value.to_str().unwrap())
     }
 }

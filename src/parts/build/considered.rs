@@ -82,8 +82,10 @@ impl fmt::Display for Considered {
             Err(why) => write!(f, "cannot be judged ({why})"),
             Ok(verdict) => write!(f, "is {verdict}"),
         }?;
-        let mut lacking = self.looks.iter().filter(|look| !matches!(look.found, Found::Yes { .. }));
-        if let Some(look) = lacking.next() {
+        let lacking = |look: &&Look| !matches!(look.found, Found::Yes { .. });
+        // That a registry could not say decides, whatever else is absent.
+        let unknown = self.looks.iter().find(|look| matches!(look.found, Found::Unknown(_)));
+        if let Some(look) = unknown.or_else(|| self.looks.iter().find(lacking)) {
             write!(f, ", {} ", excerpt(&look.reference))?;
             match look.found {
                 Found::Absent => f.write_str("is absent"),

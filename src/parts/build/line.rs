@@ -182,7 +182,7 @@ impl BuildPart {
         meant: &MeantLine,
         chain: &Chain,
         record: Option<&Record>,
-        read: Moment,
+        (read, asked): (Moment, Moment),
     ) -> Result<(), StaleRead> {
         let (repository, line) = (meant.key.repository, &meant.key.line);
         let last_head = self.sightings.last_head(repository, line);
@@ -196,7 +196,7 @@ impl BuildPart {
             last_head.filter(lacking).or_else(|| recorded.filter(lacking))
         };
         let Some(missing) = missing else { return Ok(()) };
-        self.sightings.doubt(repository, line, meant.head, missing, read).map_err(|doubt| StaleRead {
+        self.sightings.doubt(repository, line, meant.head, missing, read, asked).map_err(|doubt| StaleRead {
             reason: format!(
                 "GitHub shows {} as the head, and {} is not among its commits: a second read will tell whether that is stale",
                 meant.head.short(7),

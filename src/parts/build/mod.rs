@@ -204,7 +204,7 @@ impl BuildPart {
             Err(error) => return Ok(Resolution::failed(Some(meant.meant()), &error, self.clock.now())),
         };
         let record = record.as_deref();
-        if let Err(doubt) = self.doubt(question, &meant, &walk.chain(), record, reading.snapshot.began) {
+        if let Err(doubt) = self.doubt(question, &meant, &walk.chain(), record, (reading.snapshot.began, asked)) {
             let mut resolution = Resolution::of(Outcome::Unknown, Some(meant.meant()), doubt.reason.clone());
             resolution.again_at = Some(doubt.again_at);
             resolution.doubted = Some(doubt);

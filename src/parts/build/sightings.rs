@@ -92,7 +92,8 @@ impl Sightings {
     }
 
     /// Doubts a head that was read by a request sent at `read`, because `missing` is not behind it. `Ok` if an earlier
-    /// read had shown the same long enough before.
+    /// read had shown the same long enough before. What was read before `asked` says nothing about a commit that was
+    /// first heard of then.
     pub(super) fn doubt(
         &self,
         repository: u64,
@@ -100,6 +101,7 @@ impl Sightings {
         head: CommitSha,
         missing: CommitSha,
         read: Moment,
+        asked: Moment,
     ) -> Result<(), Unsettled> {
         let key = (repository, line.clone());
         let mut sighting = self.lines.get(&key).map_or_else(Sighting::default, |known| (*known).clone());
@@ -109,9 +111,10 @@ impl Sightings {
                 if read >= due { Ok(()) } else { Err(Unsettled { due, is_new: false }) }
             }
             _ => {
-                sighting.doubt = Some(Doubt { head, missing, first_read: read });
+                let first_read = read.max(asked);
+                sighting.doubt = Some(Doubt { head, missing, first_read });
                 self.lines.insert(key, Arc::new(sighting));
-                Err(Unsettled { due: read + SECOND_LOOK, is_new: true })
+                Err(Unsettled { due: first_read + SECOND_LOOK, is_new: true })
             }
         }
     }
@@ -166,7 +169,8 @@ mod tests {
     fn a_doubted_head_needs_a_second_read_five_seconds_later() {
         let sightings = Sightings::new();
         let line = Line::Pull(1);
-        let doubt = |head, missing, at| sightings.doubt(1, &line, sha(head), sha(missing), second(at));
+        let doubt =
+            |head, missing, at| sightings.doubt(1, &line, sha(head), sha(missing), second(at), second(at.min(30)));
         let unsettled = |due, is_new| Err(Unsettled { due: second(due), is_new });
         assert_eq!(doubt('a', '1', 10), unsettled(15, true));
         assert_eq!(doubt('a', '1', 14), unsettled(15, false));
@@ -176,6 +180,11 @@ mod tests {
         assert_eq!(sightings.last_head(1, &line), Some(sha('b')));
         assert_eq!(doubt('b', '1', 30), Ok(()));
         assert_eq!(doubt('b', '2', 30), unsettled(35, true));
+        // Memory from before the question is no first read.
+        assert_eq!(
+            sightings.doubt(1, &line, sha('b'), sha('3'), second(30), second(90)),
+            Err(Unsettled { due: second(95), is_new: true })
+        );
     }
 
     #[test]

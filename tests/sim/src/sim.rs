@@ -180,6 +180,18 @@ struct Held {
     last: u64,
 }
 
+/// Takes a hanging request off the list, however it ends.
+struct Hanging<'a> {
+    held: &'a watch::Sender<Held>,
+    id: u64,
+}
+
+impl Drop for Hanging<'_> {
+    fn drop(&mut self) {
+        self.held.send_if_modified(|held| held.hanging.remove(&self.id).is_some());
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
@@ -203,7 +215,7 @@ impl Shared {
             .expect("the sender is in self");
     }
 
-    /// Waits until a release or a clearing of faults means the request.
+    /// Waits until a release or a clearing of faults means the request. If the client goes away, so does the entry.
     pub(crate) async fn hang(&self, seen: &Seen) {
         let mut id = 0;
         self.held.send_modify(|held| {
@@ -211,6 +223,7 @@ impl Shared {
             id = held.last;
             held.hanging.insert(id, seen.clone());
         });
+        let _entry = Hanging { held: &self.held, id };
         let mut held = self.held.subscribe();
         held.wait_for(|held| !held.hanging.contains_key(&id)).await.map(drop).expect("the sender is in self");
     }
@@ -357,6 +370,15 @@ impl Sim {
     pub async fn wait_for(&self, mut predicate: impl FnMut(&Counts) -> bool) -> Counts {
         let mut counts = self.shared.counts.subscribe();
         *counts.wait_for(|counts| predicate(counts)).await.expect("the sender is in self")
+    }
+
+    /// Waits until exactly so many requests hang by [`What::Hang`](crate::What::Hang).
+    ///
+    /// # Panics
+    /// Never: the list lives as long as the simulator.
+    pub async fn wait_hanging(&self, number: usize) {
+        let mut held = self.shared.held.subscribe();
+        held.wait_for(|held| held.hanging.len() == number).await.map(drop).expect("the sender is in self");
     }
 
     /// From now on GitHub answers as of now, whatever changes: the stale reads of a replica that lags behind.

@@ -182,7 +182,7 @@ async fn a_renamed_repository_is_followed_unless_told_otherwise() {
     let strict = "{ repository(owner: \"myorg\", name: \"myrepo\", followRenames: false) { id } }";
     assert_eq!(graphql(&sim, strict).await["errors"][0]["type"], "NOT_FOUND");
     // Somebody takes the old name: it is another repository now.
-    sim.world(|world| drop(world.create_repository(REPO)));
+    sim.world(|world| world.create_repository(REPO).id);
     assert_eq!(fields(&sim, "nameWithOwner").await["nameWithOwner"], REPO);
 }
 

@@ -120,17 +120,18 @@ async fn what_hangs_goes_on_when_it_is_released() {
     let sim = Sim::start(world()).await;
     sim.fail(Fault::once(Target::Registry, What::Hang));
     let release = async {
-        sim.wait_for(|counts| counts.registry_head == 1).await;
-        // The counter moves before the request hangs: release until it is through.
-        loop {
-            sim.release(Service::Registry);
-            tokio::task::yield_now().await;
-        }
+        sim.wait_hanging(1).await;
+        sim.release(Service::Registry);
     };
+    let (head, ()) = tokio::join!(image(&sim, "HEAD"), release);
+    assert_eq!(head.status(), 200);
+    // Whoever gives up leaves nothing behind.
+    sim.fail(Fault::once(Target::Registry, What::Hang));
     tokio::select! {
-        head = image(&sim, "HEAD") => assert_eq!(head.status(), 200),
-        () = release => unreachable!(),
+        _ = image(&sim, "HEAD") => unreachable!("it hangs"),
+        () = sim.wait_hanging(1) => {}
     }
+    sim.wait_hanging(0).await;
 }
 
 #[tokio::test]

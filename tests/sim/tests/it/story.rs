@@ -12,7 +12,7 @@ fn the_demo_is_what_the_readme_says() {
     let world = World::load(&path).unwrap();
     let repository = world.github.repository(REPO).unwrap();
     let commits = world.github.pull_commits(repository, repository.pull(1).unwrap());
-    assert_eq!(commits.iter().map(|oid| oid.to_string()).collect::<Vec<_>>(), [sha("a1"), sha("a2")]);
+    assert_eq!(commits.iter().map(ToString::to_string).collect::<Vec<_>>(), [sha("a1"), sha("a2")]);
     for image in ["myorg/front", "myorg/back"] {
         for commit in ["a1", "a2", "b1"] {
             assert!(world.digest(image, &format!("sha-{}", sha(commit))).is_some(), "{image} {commit}");

@@ -1,0 +1,50 @@
+//! `lastgreen check`: walks the deployment as the service would, and says of each thing whether it is well.
+
+use std::{collections::BTreeSet, fmt::Display, sync::Arc};
+
+use super::{Exit, print};
+use crate::{app::App, clock::SystemClock, config::Config, domain::ImageName, github::Health};
+
+pub(super) async fn check(config: Config) -> anyhow::Result<Exit> {
+    let token_file = config.token_file.display().to_string();
+    let subjects: Vec<_> =
+        config.generators.values().map(|generator| (generator.build.repository.clone(), images(generator))).collect();
+    let app = App::build(config, Arc::new(SystemClock::new()))?;
+    // Whoever gets here has a configuration and secret files that could be read.
+    line("ok", "config", "can be read")?;
+    line("ok", "token", format!("{token_file} can be read"))?;
+    let mut good = true;
+    let repositories: BTreeSet<_> = subjects.iter().map(|(repository, _)| repository.to_string()).collect();
+    for name in repositories {
+        let Ok(repository) = name.parse() else { continue };
+        let diagnosis = app.github.diagnose(&repository).await;
+        good &= diagnosis.is_good();
+        for finding in &diagnosis.findings {
+            let word = match finding.health {
+                Health::Good => "ok",
+                Health::Doubtful => "warning",
+                Health::Bad => "WRONG",
+            };
+            line(word, format!("GitHub {name}: {}", finding.subject), &finding.detail)?;
+        }
+        if let Some(budget) = &diagnosis.budget {
+            let left = format!("{} of {} left", budget.remaining, budget.limit);
+            line("ok", format!("GitHub {name}: budget"), left)?;
+        }
+    }
+    let images: BTreeSet<_> = subjects.into_iter().flat_map(|(_, images)| images).collect();
+    for image in images {
+        let diagnosis = app.registries.diagnose(&image).await;
+        good &= diagnosis.is_fine();
+        line(if diagnosis.is_fine() { "ok" } else { "WRONG" }, image, diagnosis)?;
+    }
+    Ok(if good { Exit::Ok } else { Exit::Wrong })
+}
+
+fn images(generator: &crate::config::Generator) -> Vec<ImageName> {
+    generator.build.images.iter().flat_map(|spec| spec.candidates.iter().map(|(name, _)| name.clone())).collect()
+}
+
+fn line(word: &str, subject: impl Display, detail: impl Display) -> anyhow::Result<()> {
+    print(&format!("{word:<8} {subject}: {detail}\n")).map(drop)
+}

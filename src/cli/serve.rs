@@ -1,0 +1,30 @@
+//! `lastgreen serve`.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use super::Exit;
+use crate::{app::App, clock::SystemClock, config::Config};
+
+pub(super) async fn serve(config: Config) -> anyhow::Result<Exit> {
+    let (listen, ops) = (config.listen, config.ops.listen);
+    let app = App::build(config, Arc::new(SystemClock::new()))?;
+    let plugin = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on `listen: {listen}`"))?;
+    let health = TcpListener::bind(ops).await.with_context(|| format!("cannot listen on `ops.listen: {ops}`"))?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let generators: Vec<_> = app.generators.keys().map(|name| &**name).collect();
+    tracing::info!(plugin = %plugin.local_addr()?, ops = %health.local_addr()?, ?generators, "lastgreen {} serves", env!("CARGO_PKG_VERSION"));
+    let end = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    app.run(plugin, health, end).await?;
+    Ok(Exit::Ok)
+}

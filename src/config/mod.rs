@@ -1,0 +1,328 @@
+//! The configuration: one YAML file, read into plain values.
+//!
+//! ```text
+//! text ── tree ──→ nodes with line and column        the first syntax error ends it
+//!      ── file, generator ──→ Config                 everything else that is wrong, in one go
+//! schema ──→ JSON Schema                             the same keys; the tests hold the two together
+//! ```
+//!
+//! Who reads a value gets it whole: durations, names and templates are parsed here, and what contradicts itself is
+//! refused. Secrets are named by file only, and no error shows what is in one.
+//!
+//! To add a key: ask for it in `file` or `generator`, describe it in `schema`, show it in `example.yaml`; the tests
+//! tell what was forgotten.
+
+mod check;
+mod duration;
+mod error;
+mod file;
+mod generator;
+mod read;
+mod schema;
+mod tree;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use schemars::JsonSchema;
+
+pub use self::{
+    error::{ConfigError, ConfigErrors, Warning},
+    schema::schema,
+};
+use self::{
+    read::{Field, Report},
+    tree::At,
+};
+use crate::domain::{ImageSpec, OutputTemplate, Repo};
+
+/// A complete configuration with a comment at every key.
+pub const EXAMPLE: &str = include_str!("example.yaml");
+
+/// The configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the plugin listens.
+    pub listen: SocketAddr,
+    /// The operator's port.
+    pub ops: Ops,
+    /// The file with the accepted tokens, one a line.
+    pub token_file: PathBuf,
+    /// When an answer is due.
+    pub answer_within: Duration,
+    /// What was answered.
+    pub ledger: Ledger,
+    /// GitHub.
+    pub github: GitHub,
+    /// The registries that need more than anonymous HTTPS.
+    pub registries: Vec<Registry>,
+    /// The generators by name; at least one.
+    pub generators: BTreeMap<String, Generator>,
+    files: Vec<FileUse>,
+}
+
+/// The operator's port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ops {
+    /// Where it listens.
+    pub listen: SocketAddr,
+}
+
+/// What was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// Where it is kept.
+    pub url: LedgerUrl,
+    /// How long a new ledger's ignorance is no knowledge.
+    pub trust_after: Duration,
+}
+
+/// Where the ledger is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LedgerUrl {
+    /// In memory: lost with the process.
+    Memory,
+}
+
+/// GitHub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitHub {
+    /// The REST API's base, without a slash at its end.
+    pub api: String,
+    /// Who we are.
+    pub auth: GitHubAuth,
+    /// Further CAs to trust, as PEM.
+    pub ca_file: Option<PathBuf>,
+    /// How fast it is asked.
+    pub pace: PaceConfig,
+}
+
+/// Who we are to GitHub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GitHubAuth {
+    /// A GitHub App.
+    App {
+        /// The App's number.
+        id: u64,
+        /// The file with its private key.
+        private_key_file: PathBuf,
+    },
+    /// A file with a token.
+    Token(PathBuf),
+}
+
+/// How fast a service is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PaceConfig {
+    /// Requests per second, on average.
+    pub per_second: NonZeroU32,
+    /// Requests under way at the same time.
+    pub concurrent: NonZeroU32,
+}
+
+/// A registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registry {
+    /// The host as images name it, in lower case, with its port where it has one.
+    pub host: String,
+    /// Who we are.
+    pub auth: RegistryAuth,
+    /// Token servers on other hosts, as `host` or `host:port`, in lower case.
+    pub realms: Vec<String>,
+    /// How fast it is asked; `None` is what the registry is known to welcome.
+    pub pace: Option<PaceConfig>,
+    /// Whether it speaks HTTP without TLS.
+    pub plain_http: bool,
+    /// Further CAs to trust, as PEM.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Who we are to a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryAuth {
+    /// Nobody.
+    Anonymous,
+    /// A user name and a password (or token), each in a file of its own.
+    Basic {
+        /// The file with the user name.
+        username_file: PathBuf,
+        /// The file with the password.
+        password_file: PathBuf,
+    },
+    /// A Docker `config.json`.
+    DockerConfig(PathBuf),
+}
+
+/// A generator: what one URL answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generator {
+    /// How long an answer outlives its build.
+    pub hold: Hold,
+    /// Whether pull requests from forks are answered.
+    pub forks: Forks,
+    /// How fresh an answer is.
+    pub refresh: Refresh,
+    /// The part that finds the last green build.
+    pub build: Build,
+}
+
+/// How long an item that was answered is held while there is no green build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Always.
+    Forever,
+    /// Not at all.
+    Never,
+    /// So long.
+    For(Duration),
+}
+
+/// Whether pull requests from forks are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "camelCase", inline)]
+pub enum Forks {
+    /// They get nothing.
+    Refuse,
+    /// As those of the repository itself: a preview runs a stranger's code in the cluster.
+    Allow,
+}
+
+/// How old an answer from memory may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refresh {
+    /// While its head is pending or incomplete.
+    pub pending: Duration,
+    /// Once its head is final.
+    pub settled: Duration,
+}
+
+/// Where the last green build is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// The repository on GitHub.
+    pub repository: Repo,
+    /// The images, in the file's order; at least one.
+    pub images: Vec<ImageSpec>,
+    /// What a moving tag without a revision label proves.
+    pub unlabelled_tags: UnlabelledTags,
+    /// What is green.
+    pub ci: Ci,
+    /// How many commits are looked at.
+    pub walk: u32,
+    /// Further keys of the answer, in the file's order.
+    pub outputs: Vec<(String, OutputTemplate)>,
+}
+
+/// What an image proves that was found under a moving tag and names no revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "camelCase", inline)]
+pub enum UnlabelledTags {
+    /// Nothing: it counts as not built.
+    Refuse,
+    /// It is believed to be of the head commit while that is green. Front of one build may then meet back of another.
+    TrustHead,
+}
+
+/// What is green.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ci {
+    /// Checks that must be there, by name, with `*` and `?`.
+    pub require: Vec<String>,
+    /// Checks that do not count, by name, with `*` and `?`.
+    pub ignore: Vec<String>,
+    /// What a skipped or neutral check counts as.
+    pub skipped: Skipped,
+    /// What a commit without any check counts as.
+    pub no_checks: NoChecks,
+    /// How long the checks must have been at rest.
+    pub settle: Duration,
+}
+
+/// What a skipped or neutral check counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "camelCase", inline)]
+pub enum Skipped {
+    /// As passed.
+    Pass,
+    /// As failed.
+    Fail,
+}
+
+/// What a commit without any check counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "camelCase", inline)]
+pub enum NoChecks {
+    /// As not checked yet.
+    Wait,
+    /// As green.
+    Pass,
+}
+
+/// A file that must be readable, and the key that names it.
+#[derive(Clone, Debug)]
+struct FileUse {
+    path: PathBuf,
+    /// The place, still without a message.
+    entry: ConfigError,
+}
+
+impl Config {
+    /// Reads the file at `path` and looks at the files that it names.
+    pub fn load(path: &Path) -> Result<(Self, Vec<Warning>), ConfigErrors> {
+        let name = path.display().to_string();
+        let text = fs::read_to_string(path).map_err(|error| {
+            let message = format!("cannot read the configuration: {}", check::describe(&error));
+            ConfigErrors(vec![ConfigError { file: name.clone(), line: 0, column: 0, key: String::new(), message }])
+        })?;
+        let report = Report::new(&name);
+        let config = read(&text, &report);
+        let unreadable: Vec<_> = report.files.borrow().iter().filter_map(FileUse::check).collect();
+        report.errors.borrow_mut().extend(unreadable);
+        finish(config, report)
+    }
+
+    /// Reads a text; `name` stands for the file in errors. The files that it names are not looked at.
+    pub fn parse(text: &str, name: &str) -> Result<(Self, Vec<Warning>), ConfigErrors> {
+        let report = Report::new(name);
+        let config = read(text, &report);
+        finish(config, report)
+    }
+
+    /// What is wrong with the files that the configuration names: those with secrets and those with CAs.
+    pub fn check_files(&self) -> Vec<ConfigError> {
+        self.files.iter().filter_map(FileUse::check).collect()
+    }
+}
+
+/// `None` only where something was reported.
+fn read(text: &str, report: &Report) -> Option<Config> {
+    let start = At { line: 1, column: 1 };
+    match tree::parse(text.trim_start_matches('\u{feff}')) {
+        Err(flaw) => report.error(flaw.at, "", flaw.message),
+        Ok(None) => report.error(start, "", "the file is empty; expected a map"),
+        Ok(Some(root)) => return file::config(&Field::root(report, &root)),
+    }
+    None
+}
+
+fn finish(config: Option<Config>, report: Report) -> Result<(Config, Vec<Warning>), ConfigErrors> {
+    let mut errors = report.errors.into_inner();
+    match config {
+        Some(config) if errors.is_empty() => {
+            Ok((Config { files: report.files.into_inner(), ..config }, report.warnings.into_inner()))
+        }
+        _ => {
+            errors.sort_by_key(|error| (error.line, error.column));
+            Err(ConfigErrors(errors))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
