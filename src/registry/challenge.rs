@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(offer(&["Basic realm=\"r\"", text]), Offer { basic: true, bearer: bearer() });
         assert_eq!(offer(&["Negotiate", "BASIC realm=\"r\""]), Offer { basic: true, bearer: None });
         assert_eq!(offer(&["Bearer service=\"s\""]), Offer::default());
-        assert_eq!(offer(&["\u{1}", "", "=,="]), Offer::default());
+        assert_eq!(offer(&["\t", "", "=,="]), Offer::default());
         assert_eq!(offer(&[]), Offer::default());
     }
 

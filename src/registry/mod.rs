@@ -34,8 +34,6 @@ mod labels;
 mod limit;
 mod lookup;
 mod options;
-#[cfg(test)]
-mod tests;
 mod token;
 mod wire;
 

@@ -167,6 +167,9 @@ pub(super) struct Checked {
 impl Checked {
     pub(super) fn new(options: &Options) -> Result<Self, SetupError> {
         let wrong = || SetupError::Host(options.host.clone());
+        if options.host.contains('/') {
+            return Err(wrong());
+        }
         let image: ImageName = format!("{}/x", options.host).parse().map_err(|_| wrong())?;
         let host = canonical(image.host()).to_owned();
         let known = KNOWN.iter().find(|known| known.host == host);

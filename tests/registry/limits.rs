@@ -1,0 +1,94 @@
+//! 429: when it is asked again, and who waits.
+
+use std::time::Duration;
+
+use lastgreen::{clock::Clock as _, domain::Digest, upstream::Kind};
+use lastgreen_sim::{Fault, RegistryAuth, Target, What, World};
+
+use crate::{
+    double::{Client, Double, MANIFEST, answer},
+    stage::{APP, Stage},
+};
+
+fn limited(retry_after: Option<&str>) -> What {
+    What::TooManyRequests { retry_after: retry_after.map(str::to_owned) }
+}
+
+#[tokio::test]
+async fn a_named_pause_stops_the_whole_account_until_then() {
+    let stage = Stage::new(World::default()).await;
+    let digest = stage.push("one");
+    stage.sim.fail(Fault::once(Target::manifests(), limited(Some("30"))));
+    let until = stage.clock.now() + Duration::from_secs(30);
+    assert_eq!(stage.kind("one").await, Kind::Limited { until });
+    stage.pass(29);
+    assert_eq!(stage.kind("two").await, Kind::Limited { until });
+    let error = stage.registries.repository_exists(&stage.image("team/other")).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Limited { until });
+    assert_eq!(stage.sim.counts().registry(), 1);
+    stage.pass(1);
+    assert_eq!(stage.ask("one").await.unwrap(), Some(digest));
+}
+
+#[tokio::test]
+async fn a_date_is_read_by_the_registrys_own_clock() {
+    let double = Double::start(|_, _| {
+        let headers = [("retry-after", "Wed, 21 Oct 2026 07:29:30 GMT"), ("date", "Wed, 21 Oct 2026 07:28:00 GMT")];
+        answer(429, &headers, "")
+    })
+    .await;
+    let client = Client::anonymous(&double);
+    let until = client.clock.now() + Duration::from_secs(90);
+    assert_eq!(client.ask("one").await.unwrap_err().kind, Kind::Limited { until });
+}
+
+#[tokio::test]
+async fn ghcr_tells_it_in_the_body_of_a_get() {
+    let double = Double::start(|_, asked| match asked.what.split(' ').next().unwrap() {
+        "HEAD" => answer(405, &[], ""),
+        _ => answer(429, &[], "TOOMANYREQUESTS: retry-after: 42.5s, allowed: 44000/minute"),
+    })
+    .await;
+    let client = Client::anonymous(&double);
+    let until = client.clock.now() + Duration::from_millis(42_500);
+    assert_eq!(client.ask("one").await.unwrap_err().kind, Kind::Limited { until });
+}
+
+#[tokio::test]
+async fn without_a_name_the_pause_grows_and_ends() {
+    let stage = Stage::new(World::default()).await;
+    let digest = stage.push("one");
+    stage.sim.fail(Fault { times: Some(20), ..Fault::always(Target::manifests(), limited(None)) });
+    for nth in 1..=20 {
+        let Kind::Limited { until } = stage.kind("one").await else { panic!("not limited") };
+        let pause = until.since(stage.clock.now());
+        let ceiling = Duration::from_secs(1 << nth.min(16)).min(Duration::from_mins(5));
+        assert!(pause >= Duration::from_secs(1) && pause <= ceiling, "{nth}: {pause:?}");
+        stage.pass(300);
+    }
+    assert_eq!(stage.ask("one").await.unwrap(), Some(digest));
+}
+
+#[tokio::test]
+async fn a_limited_token_server_is_a_limit_too() {
+    let mut world = World::default();
+    world.registry.auth = RegistryAuth::Bearer;
+    let stage = Stage::new(world).await;
+    let digest = stage.push("one");
+    stage.sim.fail(Fault::once(Target::Token, limited(Some("60"))));
+    assert!(matches!(stage.kind("one").await, Kind::Limited { .. }));
+    assert!(matches!(stage.kind("two").await, Kind::Limited { .. }));
+    assert_eq!(stage.sim.counts().registry(), 2);
+    stage.pass(60);
+    assert_eq!(stage.ask("one").await.unwrap(), Some(digest));
+}
+
+#[tokio::test]
+async fn one_registrys_limit_is_not_anothers() {
+    let limiting = Double::start(|_, _| answer(429, &[("retry-after", "60")], "")).await;
+    let other = Double::start(|_, _| crate::double::found()).await;
+    assert!(Client::anonymous(&limiting).ask("one").await.is_err());
+    let client = Client::anonymous(&other);
+    assert_eq!(client.ask("one").await.unwrap(), Some(Digest::of(MANIFEST.as_bytes())));
+    assert_eq!(APP, "team/app");
+}
