@@ -281,7 +281,10 @@ impl ImageFinder {
     /// Why a tag is absent: a repository that does not exist is a typo more often than a build to come.
     async fn absent(&self, name: &ImageName) -> Found {
         match self.registries.repository_exists(name).await {
-            Ok(Some(false)) => Found::NoRepository,
+            Ok(Some(false)) => {
+                self.sightings.warn_of_missing_repository(name);
+                Found::NoRepository
+            }
             // That the question failed says nothing about the tag, which is absent.
             Ok(_) | Err(_) => Found::Absent,
         }

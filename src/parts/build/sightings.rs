@@ -28,6 +28,7 @@ pub(super) struct Sightings {
     first_seen: Cache<(u64, CommitSha), DateTime<Utc>>,
     names: Cache<(u64, Branch), Arc<Vec<Line>>>,
     absences: Cache<(ImageName, Tag), Moment>,
+    no_repositories: Cache<ImageName, ()>,
 }
 
 /// What was seen of one line.
@@ -63,6 +64,7 @@ impl Sightings {
             first_seen: Cache::new(CAPACITY),
             names: Cache::new(CAPACITY),
             absences: Cache::new(CAPACITY),
+            no_repositories: Cache::new(CAPACITY),
         }
     }
 
@@ -145,6 +147,13 @@ impl Sightings {
     /// The lines that were seen under a branch name.
     pub(super) fn lines_of(&self, repository: u64, branch: &Branch) -> Arc<Vec<Line>> {
         self.names.get(&(repository, branch.clone())).unwrap_or_default()
+    }
+
+    /// Says once in the log that a repository does not exist: a typo more often than a build to come.
+    pub(super) fn warn_of_missing_repository(&self, image: &ImageName) {
+        if self.no_repositories.entry_by_ref(image).or_insert(()).is_fresh() {
+            tracing::warn!(%image, "this image repository does not exist; is its name right?");
+        }
     }
 
     /// Notes that a tag was absent when it was looked for at `at`; whether an earlier look had found it absent too.
