@@ -21,7 +21,7 @@ use crate::config::{self, Config, ConfigErrors};
 #[derive(Debug, Parser)]
 #[command(name = "lastgreen", version, about, max_term_width = 100)]
 pub struct Cli {
-    /// How log lines are written to standard error; what is logged is told by RUST_LOG (default: info).
+    /// How log lines are written to standard error; `RUST_LOG` tells what is logged (default: info).
     #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true)]
     log_format: LogFormat,
 

@@ -21,7 +21,7 @@ use crate::{
         Answer, Build, ImageSpec, Item, Line, OutputContext, OutputImage, OutputTemplate, Question, QuestionError,
         Standing, WhyNothing,
     },
-    ledger::{Known, Ledger, Record, TrustKey},
+    ledger::{Candidate, Known, Ledger, Record, Recorded, TrustKey},
     parts::build::{BuildPart, Meant, Outcome, Resolution},
 };
 
@@ -127,7 +127,7 @@ impl Generator {
     /// The item of a resolution that found a build.
     pub fn item_of(&self, resolution: &Resolution) -> Option<Item> {
         match (&resolution.outcome, &resolution.line) {
-            (Outcome::Ready { build, .. }, Some(meant)) => Some(self.item(build, meant)),
+            (Outcome::Ready(build), Some(meant)) => Some(self.item(build, meant)),
             _ => None,
         }
     }
@@ -159,15 +159,13 @@ impl Generator {
             Err(error) => return self.unreadable(&resolution, &error.to_string()),
         };
         match (&resolution.outcome, known) {
-            (Outcome::Ready { build, older_than_recorded }, known) => {
-                self.ready(build, *older_than_recorded, known, &resolution, &trust).await
-            }
+            (Outcome::Ready(build), known) => self.ready(build, &known, &resolution, &trust).await,
             (Outcome::ForkRefused, known) => self.fork_refused(&known, resolution).await,
-            (Outcome::NotYet, Known::Item(record)) => self.not_yet(&record, resolution).await,
+            (Outcome::NotYet, Known::Item(record)) => self.not_yet(record, resolution).await,
             (Outcome::NotYet, known) => {
                 if let (Known::Never, Some(meant)) = (&known, &resolution.line) {
                     // That this cannot be recorded makes the answer no less true.
-                    let _ = self.ledger.record_nothing(&meant.key).await;
+                    let _ = self.ledger.record_nothing(&meant.key, &known).await;
                 }
                 nothing(WhyNothing::NotYet, resolution.reason)
             }
@@ -176,36 +174,29 @@ impl Generator {
     }
 
     /// Ready: recorded first, then answered; never back to an older commit of the same walk.
-    async fn ready(
-        &self,
-        build: &Build,
-        older: bool,
-        known: Known,
-        resolution: &Resolution,
-        trust: &TrustKey,
-    ) -> Decision {
+    async fn ready(&self, build: &Build, known: &Known, resolution: &Resolution, trust: &TrustKey) -> Decision {
         let Some(meant) = &resolution.line else {
             return Decision::Refuse { reason: resolution.reason.clone(), again_at: resolution.again_at };
         };
-        if let (true, Known::Item(record)) = (older, &known) {
-            return self.held(record, meant, &resolution.reason);
-        }
-        match self.ledger.record(&meant.key, build, &meant.branch, meant.own).await {
-            Ok(()) => {
+        let newer = resolution.newer();
+        let candidate =
+            Candidate { build, branch: &meant.branch, own: meant.own, as_of: resolution.as_of, newer: &newer };
+        match self.ledger.record(&meant.key, candidate).await {
+            Ok(Recorded::Yes) => {
                 let item = self.item(build, meant);
                 let (commit, reason) = (build.commit(), resolution.reason.clone());
                 Decision::Answer(Answer::Item { item, standing: Standing::Fresh, commit, reason })
             }
+            Ok(Recorded::Superseded(record)) => self.held(&record, meant, &resolution.reason),
             Err(error) => {
                 tracing::error!(generator = %self.options.name, line = %meant.key.line, %error, "a build cannot be recorded and is not answered");
-                let resolution = resolution.clone().because(error.to_string());
-                self.unknown(&known, resolution, trust)
+                self.unknown(known, resolution.clone().because(error.to_string()), trust)
             }
         }
     }
 
     /// Not yet, though it was answered before: held, until the operator's `hold` ends it.
-    async fn not_yet(&self, record: &Record, resolution: Resolution) -> Decision {
+    async fn not_yet(&self, record: Arc<Record>, resolution: Resolution) -> Decision {
         let Some(meant) = &resolution.line else { return nothing(WhyNothing::NotYet, resolution.reason) };
         let spent = self.ledger.not_yet_for(&meant.key, true);
         let ended = match self.options.hold {
@@ -213,11 +204,12 @@ impl Generator {
             Hold::For(limit) => spent >= limit,
             Hold::Never => true,
         };
-        if ended && self.ledger.record_nothing(&meant.key).await.is_ok() {
-            self.audit(meant, record, "its hold ended", &resolution.reason);
+        let known = Known::Item(Arc::clone(&record));
+        if ended && self.ledger.record_nothing(&meant.key, &known).await == Ok(true) {
+            self.audit(meant, &record, "its hold ended", &resolution.reason);
             return nothing(WhyNothing::HoldEnded, resolution.reason);
         }
-        self.held(record, meant, &resolution.reason)
+        self.held(&record, meant, &resolution.reason)
     }
 
     /// Forks are refused: the operator's word, even where a build was answered before.
@@ -225,7 +217,7 @@ impl Generator {
         if let (Known::Item(record), Some(meant)) = (known, &resolution.line) {
             self.audit(meant, record, "forks are refused", &resolution.reason);
             // The operator's word stands whether or not it can be recorded.
-            let _ = self.ledger.record_nothing(&meant.key).await;
+            let _ = self.ledger.record_nothing(&meant.key, known).await;
         }
         nothing(WhyNothing::ForkRefused, resolution.reason)
     }

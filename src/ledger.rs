@@ -47,6 +47,32 @@ pub struct Record {
     pub own: bool,
     /// When it was recorded.
     pub recorded_at: DateTime<Utc>,
+    /// When GitHub was asked for what it rests on.
+    pub as_of: Moment,
+}
+
+/// A build to be recorded, and what it must not replace.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// The build.
+    pub build: &'a Build,
+    /// The head branch's name.
+    pub branch: &'a Branch,
+    /// Whether that branch lives in the repository itself.
+    pub own: bool,
+    /// When GitHub was asked for what it rests on.
+    pub as_of: Moment,
+    /// The commits of the same walk that are newer than the build's.
+    pub newer: &'a [CommitSha],
+}
+
+/// What became of a build that was to be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is what the ledger holds now.
+    Yes,
+    /// The ledger holds a newer one.
+    Superseded(Arc<Record>),
 }
 
 /// What the ledger knows of a line.
@@ -116,20 +142,26 @@ impl Ledger {
         Ok(self.state().lines.get(key).map_or(Known::Never, |entry| entry.known.clone()))
     }
 
-    /// Records a build before it is answered. One that is recorded already costs nothing.
-    pub async fn record(&self, key: &LineKey, build: &Build, branch: &Branch, own: bool) -> Result<(), LedgerError> {
+    /// Records a build before it is answered, unless a newer one is recorded: a slow look-up that ends late must not
+    /// bring back what a quick one has replaced. One that is recorded already costs nothing.
+    pub async fn record(&self, key: &LineKey, candidate: Candidate<'_>) -> Result<Recorded, LedgerError> {
+        let Candidate { build, branch, own, as_of, newer } = candidate;
         let mut state = self.state();
         if let Some(entry) = state.lines.get_mut(key)
             && let Known::Item(record) = &entry.known
-            && record.build == *build
-            && record.branch == *branch
         {
-            entry.ready();
-            return Ok(());
+            let record = Arc::clone(record);
+            if record.build == *build && record.branch == *branch {
+                entry.ready();
+                return Ok(Recorded::Yes);
+            }
+            if record.as_of > as_of || newer.contains(&record.build.commit()) {
+                return Ok(Recorded::Superseded(record));
+            }
         }
-        let record = Record { build: build.clone(), branch: branch.clone(), own, recorded_at: self.clock.wall() };
-        state.keep(key, record);
-        Ok(())
+        let recorded_at = self.clock.wall();
+        state.keep(key, Record { build: build.clone(), branch: branch.clone(), own, recorded_at, as_of });
+        Ok(Recorded::Yes)
     }
 
     /// Lets a line take over what was recorded for another one.
@@ -138,12 +170,16 @@ impl Ledger {
         Ok(())
     }
 
-    /// Records that a line truly has nothing: it never had, or its hold has ended.
-    pub async fn record_nothing(&self, key: &LineKey) -> Result<(), LedgerError> {
+    /// Records that a line truly has nothing, if `known` is still what is known of it: it never had, or its hold has
+    /// ended. Tells whether it is recorded.
+    pub async fn record_nothing(&self, key: &LineKey, known: &Known) -> Result<bool, LedgerError> {
         let mut state = self.state();
-        let entry = state.lines.entry(key.clone()).or_insert_with(|| Entry::new(Known::Nothing));
-        *entry = Entry::new(Known::Nothing);
-        Ok(())
+        let now = state.lines.get(key).map_or(&Known::Never, |entry| &entry.known);
+        if now != known {
+            return Ok(false);
+        }
+        state.lines.insert(key.clone(), Entry::new(Known::Nothing));
+        Ok(true)
     }
 
     /// Notes that a line which was answered before is *not yet* now (or, with `false`, that nobody can say), and
@@ -306,7 +342,7 @@ mod tests {
         let clock = ManualClock::new(DateTime::UNIX_EPOCH);
         let ledger = Ledger::in_memory(Duration::ZERO, Arc::new(clock.clone()));
         let key = LineKey { generator: "g".into(), repository: 1, line: Line::Pull(1) };
-        ledger.record_nothing(&key).await.unwrap();
+        ledger.record_nothing(&key, &Known::Never).await.unwrap();
         let hour = Duration::from_hours(1);
         for (said, spent) in [(true, 0), (true, 1), (false, 1), (false, 1), (true, 1), (true, 2)] {
             assert_eq!(ledger.not_yet_for(&key, said).as_secs(), (hour * spent).as_secs());

@@ -60,7 +60,7 @@ pub(super) async fn resolve(config: Config, args: ResolveArgs) -> anyhow::Result
     let parameters: Vec<Value> = item.iter().map(|item| json!(item.values())).collect();
     print(&format!("{:#}\n", json!({ "output": { "parameters": parameters } })))?;
     Ok(match resolution.outcome {
-        Outcome::Ready { .. } => Exit::Ok,
+        Outcome::Ready(_) => Exit::Ok,
         Outcome::NotYet | Outcome::ForkRefused => {
             complain(&format!("not yet: {}", resolution.reason));
             Exit::NotYet
@@ -115,7 +115,7 @@ fn story(resolution: &Resolution) -> String {
         tell(&mut text, considered);
     }
     let outcome = match &resolution.outcome {
-        Outcome::Ready { build, .. } => format!("ready: {}", build.commit()),
+        Outcome::Ready(build) => format!("ready: {}", build.commit()),
         Outcome::NotYet | Outcome::ForkRefused => format!("not yet: {}", resolution.reason),
         Outcome::Unknown => format!("unknown: {}", resolution.reason),
     };

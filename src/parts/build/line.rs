@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BuildPart, Meant, Outcome, Resolution, gate::Walk};
+use super::{BuildPart, Meant, Outcome, Resolution, gate::Walk, sightings::SECOND_LOOK};
 use crate::{
     clock::Moment,
     domain::{
@@ -213,21 +213,20 @@ impl BuildPart {
         question: &Question,
         reading: &Reading,
         no_line: NoLine,
+        asked: Moment,
     ) -> Result<Resolution, QuestionError> {
         if question.branch.looks_unrendered() && question.number.is_none() {
             return Err(QuestionError::new("branch", crate::domain::unrendered(question.branch.as_str())));
         }
-        let outcome = if no_line == NoLine::HeadOfNone { Outcome::Unknown } else { Outcome::NotYet };
-        let mut resolution = Resolution::of(
-            outcome,
-            self.line_without_github(question, Some(reading.snapshot.repository.id)),
-            no_line.reason(),
-        );
-        if no_line == NoLine::HeadOfNone {
-            resolution.ambiguous = resolution.line.is_none();
-            resolution.again_at = Some(reading.snapshot.began + super::sightings::SECOND_LOOK);
+        let line = self.line_without_github(question, Some(reading.snapshot.repository.id));
+        if no_line != NoLine::HeadOfNone {
+            return Ok(Resolution::of(Outcome::NotYet, line, no_line.reason()));
         }
-        Ok(resolution)
+        // GitHub may be behind the head that was seen; a read from before the question says nothing about it.
+        let began = reading.snapshot.began;
+        let doubt =
+            StaleRead { reason: no_line.reason(), again_at: began.max(asked) + SECOND_LOOK, is_new: began < asked };
+        Ok(Resolution { ambiguous: line.is_none(), ..Resolution::doubted(line, doubt) })
     }
 
     /// Time is up: the line is the one that memory knows.

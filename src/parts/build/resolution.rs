@@ -1,0 +1,107 @@
+//! What one attempt at an answer came to.
+
+use super::{considered::Considered, line::StaleRead};
+use crate::{
+    clock::Moment,
+    domain::{Branch, Build, CommitSha},
+    ledger::LineKey,
+    upstream::UpstreamError,
+};
+
+/// What the upstreams came to say.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// This is the last green build.
+    Ready(Build),
+    /// There is none.
+    NotYet,
+    /// They could not say.
+    Unknown,
+    /// The pull request comes from a fork, and forks are refused.
+    ForkRefused,
+}
+
+/// The line that a question meant.
+#[derive(Clone, Debug)]
+pub struct Meant {
+    /// Its key in the ledger.
+    pub key: LineKey,
+    /// The head branch's name.
+    pub branch: Branch,
+    /// Whether that branch is the repository's own.
+    pub own: bool,
+}
+
+/// Everything about one attempt at an answer.
+#[derive(Clone, Debug)]
+pub struct Resolution {
+    /// What came out.
+    pub outcome: Outcome,
+    /// The line, where it could be told.
+    pub line: Option<Meant>,
+    /// Whether nobody can tell if this line was answered before: several may be meant, or it may have been another's.
+    pub ambiguous: bool,
+    /// The one explanation.
+    pub reason: String,
+    /// Every commit that was considered, newest first.
+    pub considered: Vec<Considered>,
+    /// When GitHub was asked for what this rests on.
+    pub as_of: Moment,
+    /// The earliest moment at which asking again may help.
+    pub again_at: Option<Moment>,
+    /// Whether an upstream is down, limits us or refuses us.
+    pub upstream_failed: bool,
+    /// Whether the head is decided for good, as far as anybody can tell.
+    pub is_final: bool,
+    /// The doubt that made it unknown.
+    pub(super) doubted: Option<StaleRead>,
+}
+
+impl Resolution {
+    /// The same, for another reason.
+    #[must_use]
+    pub fn because(mut self, reason: String) -> Self {
+        self.reason = reason;
+        self
+    }
+
+    /// The commits that are newer than the build that was found.
+    pub fn newer(&self) -> Vec<CommitSha> {
+        let found = match &self.outcome {
+            Outcome::Ready(build) => Some(build.commit()),
+            _ => None,
+        };
+        self.considered.iter().map(|considered| considered.commit).take_while(|commit| Some(*commit) != found).collect()
+    }
+
+    pub(super) fn of(outcome: Outcome, line: Option<Meant>, reason: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            line,
+            ambiguous: false,
+            reason: reason.into(),
+            considered: Vec::new(),
+            as_of: Moment::START,
+            again_at: None,
+            upstream_failed: false,
+            is_final: false,
+            doubted: None,
+        }
+    }
+
+    pub(super) fn failed(line: Option<Meant>, error: &UpstreamError, now: Moment) -> Self {
+        Self {
+            again_at: Some(now + error.kind.lifetime(now)),
+            upstream_failed: true,
+            ..Self::of(Outcome::Unknown, line, error.to_string())
+        }
+    }
+
+    pub(super) fn doubted(line: Option<Meant>, doubt: StaleRead) -> Self {
+        Self {
+            again_at: Some(doubt.again_at),
+            doubted: Some(doubt.clone()),
+            ..Self::of(Outcome::Unknown, line, doubt.reason)
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The walk along a line: the newest commit that is green and complete wins.
+
+use super::{
+    BuildPart, Considered, Outcome, Resolution,
+    considered::reason,
+    gate::Walk,
+    images::{Outcome as ImageOutcome, Wanted},
+    line::{MeantLine, Reading},
+};
+use crate::{
+    clock::Moment,
+    domain::{Build, Chain, ChainEnd, GreenBuild, Question, Verdict},
+    ledger::Record,
+    upstream::UpstreamError,
+};
+
+/// How a walk ended.
+struct Ended {
+    /// The build that was found, and whether it was believed without proof.
+    found: Option<(Build, bool)>,
+    /// What was considered; the build's commit is the last.
+    considered: Vec<Considered>,
+    /// The first upstream that could not say.
+    unknown: Option<UpstreamError>,
+}
+
+/// What became of one commit.
+enum Step {
+    Found(Build, bool),
+    PassedOver,
+    Unknown(UpstreamError),
+}
+
+/// What the walk looks at beside the commits.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) meant: &'a MeantLine,
+    pub(super) record: Option<&'a Record>,
+    /// What is absent or moving must have been looked at since then.
+    pub(super) since: Moment,
+    pub(super) thorough: bool,
+}
+
+impl BuildPart {
+    /// Walks a line and says what came of it.
+    pub(super) async fn walk(&self, question: &Question, walk: &mut Walk<'_>, view: View<'_>) -> Resolution {
+        let ended = self.walk_on(walk, view).await;
+        let believed = matches!(ended.found, Some((_, true)));
+        let resolution = self.conclude(ended, walk, view.meant);
+        if believed { self.confirm(question, view.meant, resolution).await } else { resolution }
+    }
+
+    async fn walk_on(&self, walk: &mut Walk<'_>, view: View<'_>) -> Ended {
+        let mut ended = Ended { found: None, considered: Vec::new(), unknown: None };
+        for index in 0.. {
+            let chain = match walk.reach(index).await {
+                Ok(chain) => chain,
+                Err(error) => {
+                    ended.unknown = ended.unknown.or(Some(error));
+                    break;
+                }
+            };
+            let Some(commit) = chain.commits.get(index) else { break };
+            let (considered, step) = self.consider_commit(walk, &chain, index, view).await;
+            debug_assert_eq!(considered.commit, commit.sha);
+            ended.considered.push(considered);
+            match step {
+                Step::Found(build, believed) => {
+                    ended.found = Some((build, believed));
+                    break;
+                }
+                Step::PassedOver => {}
+                Step::Unknown(error) => {
+                    ended.unknown = ended.unknown.or(Some(error));
+                    // What was answered before is held. Else an older commit is a true answer all the same.
+                    if view.record.is_some() {
+                        break;
+                    }
+                }
+            }
+        }
+        ended
+    }
+
+    /// Judges one commit, and looks for its images if it is green.
+    async fn consider_commit(
+        &self,
+        walk: &Walk<'_>,
+        chain: &Chain,
+        index: usize,
+        view: View<'_>,
+    ) -> (Considered, Step) {
+        let commit = &chain.commits[index];
+        let mut considered =
+            Considered { commit: commit.sha, verdict: Ok(Verdict::NoChecks), checks: Vec::new(), looks: Vec::new() };
+        let judged = match walk.judge(commit).await {
+            Ok(judged) => judged,
+            Err(error) => {
+                considered.verdict = Err(error.to_string());
+                return (considered, Step::Unknown(error));
+            }
+        };
+        considered.verdict = Ok(judged.verdict.clone());
+        considered.checks = judged.checks;
+        let Verdict::Green(green) = judged.verdict else { return (considered, Step::PassedOver) };
+        let search = self.finder.find(wanted(green, walk, chain, index, view)).await;
+        considered.looks = search.looks;
+        let step = match search.result {
+            ImageOutcome::Complete(build) => Step::Found(build, search.believed),
+            ImageOutcome::Absent => Step::PassedOver,
+            ImageOutcome::Unknown(error) => Step::Unknown(error),
+        };
+        (considered, step)
+    }
+
+    /// Turns the end of a walk into a resolution.
+    fn conclude(&self, ended: Ended, walk: &Walk<'_>, meant: &MeantLine) -> Resolution {
+        let Ended { found, considered, unknown } = ended;
+        let passed_over = if found.is_some() { considered.len() - 1 } else { considered.len() };
+        let why = reason(&considered[..passed_over]);
+        let head_red = considered.first().is_some_and(|head| matches!(head.verdict, Ok(Verdict::Red(_))));
+        let at_head = found.as_ref().is_some_and(|(build, _)| build.commit() == meant.head);
+        let (outcome, reason) = match (found, &unknown) {
+            (Some((build, _)), _) => (Outcome::Ready(build), why),
+            (None, Some(error)) if why.is_empty() => (Outcome::Unknown, error.to_string()),
+            (None, Some(_)) => (Outcome::Unknown, why),
+            (None, None) => (Outcome::NotYet, nothing_will_do(&why, &walk.chain())),
+        };
+        let now = self.clock.now();
+        Resolution {
+            considered,
+            as_of: walk.began,
+            again_at: unknown.as_ref().map(|error| now + error.kind.lifetime(now)),
+            upstream_failed: unknown.is_some(),
+            is_final: unknown.is_none() && (at_head || head_red),
+            ..Resolution::of(outcome, Some(meant.meant()), reason)
+        }
+    }
+
+    /// A moving tag was believed to be the head's: the head must still be the same, and green, now that its digest is
+    /// known.
+    async fn confirm(&self, question: &Question, meant: &MeantLine, resolution: Resolution) -> Resolution {
+        let since = self.clock.now();
+        let still_green = match self.read(question, since).await {
+            Ok(reading) => self.still_green(question, meant, &reading).await,
+            Err(error) => Err(error),
+        };
+        match still_green {
+            Ok(true) => resolution,
+            Ok(false) => {
+                let reason = "the head moved or lost its green while its images were looked up";
+                let again_at = Some(self.clock.now());
+                Resolution { again_at, ..Resolution::of(Outcome::Unknown, resolution.line, reason) }
+            }
+            Err(error) => Resolution::failed(resolution.line, &error, self.clock.now()),
+        }
+    }
+
+    async fn still_green(
+        &self,
+        question: &Question,
+        meant: &MeantLine,
+        reading: &Reading,
+    ) -> Result<bool, UpstreamError> {
+        let Ok(again) = self.choose(question, reading) else { return Ok(false) };
+        if again.head != meant.head || again.key != meant.key {
+            return Ok(false);
+        }
+        let mut walk = self.walk_of(reading, &again).await?;
+        let chain = walk.reach(0).await?;
+        let Some(head) = chain.commits.first() else { return Ok(false) };
+        Ok(matches!(walk.judge(head).await?.verdict, Verdict::Green(_)))
+    }
+}
+
+fn wanted<'a>(green: GreenBuild, walk: &'a Walk<'_>, chain: &'a Chain, index: usize, view: View<'a>) -> Wanted<'a> {
+    Wanted {
+        green,
+        repository: walk.repository,
+        chain,
+        branch: &view.meant.branch,
+        number: view.meant.number(),
+        is_head: index == 0,
+        recorded: view.record.map(|record| &record.build),
+        since: view.since,
+        thorough: view.thorough,
+    }
+}
+
+fn nothing_will_do(why: &str, chain: &Chain) -> String {
+    match (why.is_empty(), chain.end) {
+        (true, _) => "there is no commit of its own".to_owned(),
+        (false, ChainEnd::Limit) => format!("none of the {} newest commits will do: {why}", chain.commits.len()),
+        (false, ChainEnd::Complete | ChainEnd::Unloaded(_)) => format!("no commit will do: {why}"),
+    }
+}
