@@ -111,6 +111,25 @@ async fn a_tag_that_moves() {
 }
 
 #[tokio::test]
+async fn a_registry_with_a_private_ca() {
+    let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let (certificate, key) = (own.cert.pem(), own.signing_key.serialize_pem());
+    let Some(registry) = DockerRegistry::start_with(&Access::Anyone, Some((&certificate, &key))) else { return };
+    let clock = Arc::new(SystemClock::new());
+    let image = format!("{}/{APP}", registry.host()).parse().unwrap();
+
+    let unknown = Registries::new(Vec::new(), clock.clone()).unwrap();
+    let error = unknown.repository_exists(&image).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Unavailable);
+    assert!(error.message.contains("certificate") && error.message.contains("`caFile`"), "{error}");
+
+    let ca_file = Some(registry.folder().join("tls.pem"));
+    let options = Options { ca_file, ..Options::anonymous(registry.host()) };
+    let trusting = Registries::new(vec![options], clock).unwrap();
+    assert_eq!(trusting.repository_exists(&image).await.unwrap(), Some(false));
+}
+
+#[tokio::test]
 async fn a_registry_with_passwords() {
     let Some(registry) = DockerRegistry::start(&Access::Password) else { return };
     let basic = format!("Basic {}", STANDARD.encode(format!("{USER}:{PASSWORD}")));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lastgreen::{domain::Digest, registry::Options, upstream::Kind};
+use lastgreen::{clock::Clock as _, domain::Digest, registry::Options, upstream::Kind};
 use lastgreen_sim::{Denial, Fault, ImageSpec, Kind as Asked, Realm, RegistryAuth, Service, Target, What, World};
 
 use crate::{
@@ -66,12 +66,13 @@ async fn fifty_callers_share_a_token() {
     let stage = Arc::new(Stage::new(bearer()).await);
     let digest = stage.push("one");
     stage.sim.hold(Target::Token);
+    let now = stage.clock.now();
     let callers: Vec<_> = (0..50)
         .map(|nth| {
             let stage = Arc::clone(&stage);
             // Most of them ask for the same tag, the others each for another.
             let tag = if nth % 5 != 0 { "one".to_owned() } else { format!("other-{nth}") };
-            tokio::spawn(async move { (nth, stage.ask(&tag).await.unwrap()) })
+            tokio::spawn(async move { (nth, stage.ask_of(APP, &tag, now).await.unwrap()) })
         })
         .collect();
     stage.sim.wait_for(|counts| counts.registry_token == 1 && counts.registry_head >= 8).await;
@@ -111,7 +112,7 @@ async fn a_powerless_token_is_a_refusal_and_rests_the_repository_for_a_minute() 
     assert_eq!(stage.sim.counts(), spent);
     // Another repository of the same credential is not concerned.
     let other = stage.sim.world(|world| world.push_image("team/public", "one", &ImageSpec::default()));
-    let now = lastgreen::clock::Clock::now(&stage.clock);
+    let now = stage.clock.now();
     assert_eq!(stage.ask_of("team/public", "one", now).await.unwrap().unwrap().as_str(), other);
 
     stage.sim.world(|world| world.registry.credentials[0].repositories = None);
@@ -130,7 +131,7 @@ async fn one_forbidden_repository_does_not_stop_the_others() {
         assert!(matches!(error.kind, Kind::Unauthorized | Kind::Forbidden), "{error}");
         assert!(error.message.contains("`team/app` is refused to anonymous callers"), "{error}");
         let other = stage.sim.world(|world| world.push_image("team/public", "one", &ImageSpec::default()));
-        let now = lastgreen::clock::Clock::now(&stage.clock);
+        let now = stage.clock.now();
         assert_eq!(stage.ask_of("team/public", "one", now).await.unwrap().unwrap().as_str(), other);
     }
 }
@@ -196,7 +197,7 @@ async fn a_wrong_credential_is_shown_once_a_minute_and_then_more_seldom() {
     let callers: Vec<_> = (0..49)
         .map(|nth| {
             let stage = Arc::clone(&stage);
-            let now = lastgreen::clock::Clock::now(&stage.clock);
+            let now = stage.clock.now();
             tokio::spawn(async move { stage.ask_of(&format!("team/app-{}", nth % 10), &format!("t{nth}"), now).await })
         })
         .collect();

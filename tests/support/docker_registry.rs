@@ -71,6 +71,11 @@ pub(crate) struct Image {
 impl DockerRegistry {
     /// Starts one. `None`, said aloud, where it is not installed; a failure if it has to be.
     pub(crate) fn start(access: &Access) -> Option<Self> {
+        Self::start_with(access, None)
+    }
+
+    /// The same, over TLS if there are a certificate and its key, as PEM.
+    pub(crate) fn start_with(access: &Access, tls: Option<(&str, &str)>) -> Option<Self> {
         if !Path::new(PROGRAM).exists() {
             let required = std::env::var("LASTGREEN_REAL_SERVERS").is_ok_and(|value| value == "required");
             assert!(!required, "{PROGRAM} is not installed, and LASTGREEN_REAL_SERVERS=required");
@@ -79,15 +84,15 @@ impl DockerRegistry {
             return None;
         }
         // Another process may take the port between our letting it go and the registry's taking it.
-        Some((0..5).find_map(|_| Self::try_start(access)).expect("docker-registry starts"))
+        Some((0..5).find_map(|_| Self::try_start(access, tls)).expect("docker-registry starts"))
     }
 
-    fn try_start(access: &Access) -> Option<Self> {
+    fn try_start(access: &Access, tls: Option<(&str, &str)>) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let host =
             TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a free port").to_string();
         let config = folder.path().join("config.yml");
-        std::fs::write(&config, configuration(folder.path(), &host, access)).expect("a writable folder");
+        std::fs::write(&config, configuration(folder.path(), &host, access, tls)).expect("a writable folder");
         let mut process = Command::new(PROGRAM)
             .arg("serve")
             .arg(&config)
@@ -159,28 +164,33 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-fn configuration(folder: &Path, host: &str, access: &Access) -> String {
+fn configuration(folder: &Path, host: &str, access: &Access, tls: Option<(&str, &str)>) -> String {
     let data = folder.join("data");
+    let write = |name: &str, content: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, content).expect("a writable folder");
+        path.display().to_string()
+    };
+    let tls = tls.map_or_else(String::new, |(certificate, key)| {
+        format!(", tls: {{certificate: {}, key: {}}}", write("tls.pem", certificate), write("tls.key", key))
+    });
     let mut text = format!(
         "version: 0.1\nlog: {{level: info, accesslog: {{disabled: true}}}}\n\
          storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
-         http: {{addr: \"{host}\", secret: of-a-test}}\n",
+         http: {{addr: \"{host}\", secret: of-a-test{tls}}}\n",
         data.display()
     );
     match access {
         Access::Anyone => {}
         Access::Password => {
-            let path = folder.join("htpasswd");
-            std::fs::write(&path, HTPASSWD).expect("a writable folder");
-            writeln!(text, "auth: {{htpasswd: {{realm: of a test, path: {}}}}}", path.display()).expect("a string");
+            let path = write("htpasswd", HTPASSWD);
+            writeln!(text, "auth: {{htpasswd: {{realm: of a test, path: {path}}}}}").expect("a string");
         }
         Access::Token { realm, issuer, service, certificate } => {
-            let path = folder.join("tokens.pem");
-            std::fs::write(&path, certificate).expect("a writable folder");
+            let path = write("tokens.pem", certificate);
             writeln!(
                 text,
-                "auth: {{token: {{realm: \"{realm}\", issuer: \"{issuer}\", service: \"{service}\", rootcertbundle: {}}}}}",
-                path.display()
+                "auth: {{token: {{realm: \"{realm}\", issuer: \"{issuer}\", service: \"{service}\", rootcertbundle: {path}}}}}"
             )
             .expect("a string");
         }
