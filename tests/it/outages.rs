@@ -241,7 +241,7 @@ async fn after_a_restart_the_ledger_is_new() {
     stage.pull(1, "feature", "a1");
     let build = stage.built("a1");
     stage.ask("feature").await.is(&build, "fresh");
-    let stage = stage.restarted(trusting()).await;
+    let stage = stage.restarted(&trusting());
     stage.sim.fail(Fault::always(Target::Registry, What::Status(500, String::new())));
     stage.until(stage.asking(json!({"branch": "feature"}))).await.is_refused(503);
     stage.sim.clear_faults();

@@ -85,8 +85,8 @@ impl Stage {
     }
 
     /// The same world before a new process, whose memory is empty.
-    pub(crate) async fn restarted(self, setup: Setup) -> Self {
-        let text = config(&self.sim, self.folder.path().to_str().unwrap(), &setup);
+    pub(crate) fn restarted(self, setup: &Setup) -> Self {
+        let text = config(&self.sim, self.folder.path().to_str().unwrap(), setup);
         let (config, _) = Config::parse(&text, "test.yaml").unwrap();
         let app = App::build(config, Arc::new(self.clock.clone())).unwrap();
         Self { router: app.plugin_router(), ..self }

@@ -75,7 +75,7 @@ pub(super) enum Outcome {
 
 /// What a set of images was built from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
+pub(super) enum Origin {
     Head,
     TestMerge(CommitSha),
 }
@@ -92,10 +92,10 @@ struct Tried {
 }
 
 /// A tag that was looked up.
-struct Tagged {
-    found: Found,
-    believed: bool,
-    test_merge: Option<CommitSha>,
+pub(super) struct Tagged {
+    pub(super) found: Found,
+    pub(super) believed: bool,
+    pub(super) test_merge: Option<CommitSha>,
 }
 
 impl From<Found> for Tagged {
@@ -290,54 +290,6 @@ impl ImageFinder {
         }
     }
 
-    /// Whether an image with this revision was built from `origin`.
-    async fn built_from(
-        &self,
-        revision: &str,
-        digest: &Digest,
-        origin: Origin,
-        wanted: &Wanted<'_>,
-    ) -> Result<Tagged, UpstreamError> {
-        let Ok(revision) = revision.parse::<CommitSha>() else {
-            return Ok(Found::Other("was built from something that is no commit".to_owned()).into());
-        };
-        let commit = wanted.green.commit();
-        if wanted.chain.contains(revision) {
-            // A revision on the walk counts as itself, even where it is a merge.
-            return Ok(if revision == commit && origin == Origin::Head {
-                yes(digest).into()
-            } else {
-                Found::Other(format!("was built from {}", revision.short(7))).into()
-            });
-        }
-        let Some(head) = self.head_of_test_merge(revision, wanted).await? else {
-            return Ok(Found::Other(format!("was built from {}, which is not on the walk", revision.short(7))).into());
-        };
-        let found = if head == commit && origin == Origin::TestMerge(revision) {
-            yes(digest)
-        } else {
-            Found::Other(format!("was built from {}, a test merge of {}", revision.short(7), head.short(7)))
-        };
-        Ok(Tagged { found, believed: false, test_merge: (head == commit).then_some(revision) })
-    }
-
-    /// The head that `revision` is a test merge of, if it is one of a commit on the walk.
-    async fn head_of_test_merge(
-        &self,
-        revision: CommitSha,
-        wanted: &Wanted<'_>,
-    ) -> Result<Option<CommitSha>, UpstreamError> {
-        // Only a pull request has test merges.
-        let Some(number) = wanted.number else { return Ok(None) };
-        if let Some(head) = self.ledger.head_of_merge(wanted.repository.id, number, revision) {
-            return Ok(Some(head));
-        }
-        let Some(facts) = self.github.commit(&wanted.repository.name, revision).await? else { return Ok(None) };
-        let &[base, head] = facts.parents.as_slice() else { return Ok(None) };
-        let test_merge = facts.by_github && facts.headline == format!("Merge {head} into {base}");
-        Ok((test_merge && wanted.chain.contains(head)).then_some(head))
-    }
-
     /// The labels that the outputs use.
     async fn with_labels(&self, mut tried: Tried) -> Tried {
         let Some((image, wanted)) = tried.image.as_mut().zip(self.labels.get(&tried.key)) else { return tried };
@@ -437,6 +389,6 @@ fn look(key: &str, reference: String, found: Found) -> Look {
     Look { key: key.to_owned(), reference, found }
 }
 
-fn yes(digest: &Digest) -> Found {
+pub(super) fn yes(digest: &Digest) -> Found {
     Found::Yes { digest: digest.clone() }
 }

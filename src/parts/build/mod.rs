@@ -12,6 +12,7 @@ mod considered;
 mod gate;
 mod images;
 mod line;
+mod provenance;
 mod resolution;
 mod sightings;
 mod walk;
