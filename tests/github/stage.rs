@@ -80,10 +80,15 @@ impl Stage {
     /// For how long nothing may be asked after `error`.
     pub(crate) fn pause(&self, error: &UpstreamError) -> Duration {
         match error.kind {
-            Kind::Limited { until } => until.since(self.clock.now()),
+            Kind::Limited { until } => whole_seconds(until.since(self.clock.now())),
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// A time without the instants that pass between two looks at the clock.
+pub(crate) fn whole_seconds(time: Duration) -> Duration {
+    Duration::from_secs((time + Duration::from_millis(500)).as_secs())
 }
 
 pub(crate) fn client(api: &str, auth: Auth, clock: &ManualClock) -> GitHub {
