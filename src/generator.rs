@@ -18,8 +18,8 @@ use thiserror::Error;
 use crate::{
     clock::{Moment, SharedClock},
     domain::{
-        Answer, Build, ImageSpec, Item, Line, OutputContext, OutputImage, OutputTemplate, Question, QuestionError,
-        Standing, WhyNothing,
+        Answer, Branch, Build, ImageSpec, Item, Line, OutputContext, OutputImage, OutputTemplate, Question,
+        QuestionError, Standing, WhyNothing,
     },
     ledger::{Candidate, Known, Ledger, Record, Recorded, TrustKey},
     parts::build::{BuildPart, Meant, Outcome, Resolution},
@@ -127,7 +127,7 @@ impl Generator {
     /// The item of a resolution that found a build.
     pub fn item_of(&self, resolution: &Resolution) -> Option<Item> {
         match (&resolution.outcome, &resolution.line) {
-            (Outcome::Ready(build), Some(meant)) => Some(self.item(build, meant)),
+            (Outcome::Ready(build), Some(meant)) => Some(self.item(build, meant, &meant.branch)),
             _ => None,
         }
     }
@@ -183,7 +183,7 @@ impl Generator {
             Candidate { build, branch: &meant.branch, own: meant.own, as_of: resolution.as_of, newer: &newer };
         match self.ledger.record(&meant.key, candidate).await {
             Ok(Recorded::Yes) => {
-                let item = self.item(build, meant);
+                let item = self.item(build, meant, &meant.branch);
                 let (commit, reason) = (build.commit(), resolution.reason.clone());
                 Decision::Answer(Answer::Item { item, standing: Standing::Fresh, commit, reason })
             }
@@ -214,8 +214,10 @@ impl Generator {
 
     /// Forks are refused: the operator's word, even where a build was answered before.
     async fn fork_refused(&self, known: &Known, resolution: Resolution) -> Decision {
-        if let (Known::Item(record), Some(meant)) = (known, &resolution.line) {
-            self.audit(meant, record, "forks are refused", &resolution.reason);
+        if let Some(meant) = &resolution.line {
+            if let Known::Item(record) = known {
+                self.audit(meant, record, "forks are refused", &resolution.reason);
+            }
             // The operator's word stands whether or not it can be recorded.
             let _ = self.ledger.record_nothing(&meant.key, known).await;
         }
@@ -229,10 +231,9 @@ impl Generator {
                 self.ledger.not_yet_for(&meant.key, false);
                 self.held(record, meant, &resolution.reason)
             }
+            _ if resolution.ambiguous => Decision::Refuse { reason: resolution.reason, again_at: resolution.again_at },
             (Known::Nothing, _) => nothing(WhyNothing::NeverAnswered, resolution.reason),
-            _ if !resolution.ambiguous && self.ledger.trusted(trust) => {
-                nothing(WhyNothing::NeverAnswered, resolution.reason)
-            }
+            _ if self.ledger.trusted(trust) => nothing(WhyNothing::NeverAnswered, resolution.reason),
             _ => Decision::Refuse { reason: resolution.reason, again_at: resolution.again_at },
         }
     }
@@ -245,7 +246,7 @@ impl Generator {
 
     fn held(&self, record: &Record, meant: &Meant, reason: &str) -> Decision {
         Decision::Answer(Answer::Item {
-            item: self.item(&record.build, meant),
+            item: self.item(&record.build, meant, &record.branch),
             standing: Standing::Held,
             commit: record.build.commit(),
             reason: reason.to_owned(),
@@ -253,7 +254,7 @@ impl Generator {
     }
 
     /// The item of a build, by today's configuration: every key, every value a string.
-    fn item(&self, build: &Build, meant: &Meant) -> Item {
+    fn item(&self, build: &Build, meant: &Meant, branch: &Branch) -> Item {
         let images = build.images();
         let image = |key: &str| {
             images.get(key).map(|image| OutputImage {
@@ -268,7 +269,7 @@ impl Generator {
             Line::Branch(_) => None,
         };
         let commit = build.commit();
-        let context = OutputContext { commit: &commit, branch: &meant.branch, number, images: &image };
+        let context = OutputContext { commit: &commit, branch, number, images: &image };
         let digests = self.options.images.iter().map(|spec| {
             let digest = images.get(&spec.key).map_or_else(String::new, |image| image.digest.to_string());
             (spec.key.clone(), digest)

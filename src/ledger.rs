@@ -124,6 +124,9 @@ struct TestMerge {
     merge: CommitSha,
 }
 
+/// The trust of how many sets is kept apart.
+const WATCHES: usize = 10_000;
+
 /// How many test merges of one pull request are remembered.
 const MERGES_PER_PULL: usize = 64;
 
@@ -151,8 +154,11 @@ impl Ledger {
             && let Known::Item(record) = &entry.known
         {
             let record = Arc::clone(record);
+            entry.ready();
             if record.build == *build && record.branch == *branch {
-                entry.ready();
+                if record.as_of < as_of {
+                    entry.known = Known::Item(Arc::new(Record { as_of, ..Record::clone(&record) }));
+                }
                 return Ok(Recorded::Yes);
             }
             if record.as_of > as_of || newer.contains(&record.build.commit()) {
@@ -164,9 +170,21 @@ impl Ledger {
         Ok(Recorded::Yes)
     }
 
-    /// Lets a line take over what was recorded for another one.
-    pub async fn take_over(&self, key: &LineKey, record: &Record) -> Result<(), LedgerError> {
-        self.state().keep(key, record.clone());
+    /// Lets a line take over what was recorded for another one, unless something was recorded for it since `seen`.
+    pub async fn take_over(
+        &self,
+        key: &LineKey,
+        record: &Record,
+        seen: Option<&Arc<Record>>,
+    ) -> Result<(), LedgerError> {
+        let mut state = self.state();
+        let now = match state.lines.get(key).map(|entry| &entry.known) {
+            Some(Known::Item(record)) => Some(record),
+            _ => None,
+        };
+        if now == seen {
+            state.keep(key, record.clone());
+        }
         Ok(())
     }
 
@@ -225,12 +243,17 @@ impl Ledger {
             .filter(other_kind)
             .filter_map(|line| self.item(&LineKey { line: line.clone(), ..key.clone() }))
             .find(|record| record.own)
-            .filter(|record| than.is_none_or(|own| own.recorded_at < record.recorded_at))
+            .filter(|record| than.is_none_or(|own| own.as_of < record.as_of))
     }
 
-    /// The line that was recorded last under a branch's name.
+    /// The line under a branch's name that was recorded last and still has its item; an own one before a fork's.
     pub fn line_by_name(&self, generator: &Arc<str>, repository: u64, branch: &Branch) -> Option<Line> {
-        self.state().by_name.get(&(Arc::clone(generator), repository, branch.clone()))?.last().cloned()
+        let lines = self.state().by_name.get(&(Arc::clone(generator), repository, branch.clone()))?.clone();
+        let record =
+            |line: &Line| self.item(&LineKey { generator: Arc::clone(generator), repository, line: line.clone() });
+        let recorded: Vec<_> = lines.into_iter().filter_map(|line| Some((record(&line)?.own, line))).collect();
+        let own = recorded.iter().rev().find(|(own, _)| *own);
+        own.or(recorded.last()).map(|(_, line)| line.clone())
     }
 
     /// GitHub's number of a repository, if it was ever seen under that name.
@@ -251,7 +274,11 @@ impl Ledger {
     /// Notes that a question was asked, and whether the upstreams could say anything about it.
     pub fn watched(&self, key: &TrustKey, could_say: bool) {
         let now = self.clock.now();
-        self.state().watches.entry(key.clone()).or_default().note(now, could_say);
+        let mut state = self.state();
+        // Whoever asks under ever new names earns no trust for them.
+        if state.watches.len() < WATCHES || state.watches.contains_key(key) {
+            state.watches.entry(key.clone()).or_default().note(now, could_say);
+        }
     }
 
     /// Remembers a test merge of a pull request's head.

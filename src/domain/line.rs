@@ -91,6 +91,16 @@ pub fn choose<'a>(snapshot: &'a Snapshot, question: &Question, recorded: impl Fn
     }
 }
 
+/// The lines that have the name that was asked for: the own one, if there is one, and every fork's.
+pub fn lines_of_name(snapshot: &Snapshot, branch: &Branch, recorded: impl Fn(&Line) -> bool) -> Vec<Line> {
+    let own = own_line(snapshot, &recorded).map(|own| match own {
+        Chosen::Pull(pull) => Line::Pull(pull.number),
+        Chosen::Branch(_) | Chosen::Nothing(_) => Line::Branch(branch.clone()),
+    });
+    let forks = snapshot.pulls.iter().filter(|pull| pull.from_fork).map(|pull| Line::Pull(pull.number));
+    own.into_iter().chain(forks).collect()
+}
+
 /// The own branch's line: its pull request (of several the recorded one, else the first), else the branch itself.
 fn own_line<'a>(snapshot: &'a Snapshot, recorded: &impl Fn(&Line) -> bool) -> Option<Chosen<'a>> {
     let own = || snapshot.pulls.iter().filter(|pull| !pull.from_fork);

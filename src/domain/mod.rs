@@ -24,7 +24,7 @@ pub use self::{
     answer::{Answer, Build, BuiltImage, Images, Item, Standing, WhyNothing},
     checks::{Check, CheckState, Source},
     image::{Digest, ImageName, Tag},
-    line::{Chosen, Line, NoLine, choose},
+    line::{Chosen, Line, NoLine, choose, lines_of_name},
     names::{Branch, CommitSha, NameError, Repo, excerpt, looks_unrendered},
     output::{OutputContext, OutputImage, OutputTemplate},
     question::{Question, QuestionError},

@@ -108,7 +108,6 @@ impl FromStr for Branch {
             && !text.contains("..")
             && !text.contains("@{")
             && !text.ends_with('.')
-            && text != "@"
             && text
                 .split('/')
                 .all(|part| !part.is_empty() && !part.starts_with('.') && part.strip_suffix(".lock").is_none());
@@ -212,7 +211,6 @@ mod tests {
             "a.lock",
             "a.lock/b",
             "a.",
-            "@",
             "a@{b",
             "a~1",
             "a^",

@@ -29,8 +29,9 @@ impl Request {
         let Value::Object(mut body) = body else { return Err(shape("the body", "an object")) };
         let application_set_name = match body.remove("applicationSetName") {
             None | Some(Value::Null) => String::new(),
-            Some(Value::String(name)) => name,
-            Some(_) => return Err(shape("applicationSetName", "a string")),
+            // Kubernetes takes no longer name.
+            Some(Value::String(name)) if name.len() <= 253 => name,
+            Some(_) => return Err(shape("applicationSetName", "a string of at most 253 bytes")),
         };
         let mut input = object(body.remove("input"), "input")?;
         let parameters = object(input.remove("parameters"), "input.parameters")?;

@@ -33,6 +33,25 @@ pub struct Labels {
     pub revision: Option<String>,
     /// All annotations and labels, by the same precedence; without those of over 4 KiB, and 32 KiB in all.
     pub all: BTreeMap<String, String>,
+    /// Why the image itself cannot be read: what it consists of is not what an image may consist of. That is the
+    /// image's fault and stays so, unlike a registry that cannot say.
+    pub unusable: Option<String>,
+}
+
+/// Why labels could not be read.
+enum Trouble {
+    Upstream(UpstreamError),
+    Unusable(String),
+}
+
+impl From<UpstreamError> for Trouble {
+    fn from(error: UpstreamError) -> Self {
+        Self::Upstream(error)
+    }
+}
+
+fn unusable(why: impl Into<String>) -> Trouble {
+    Trouble::Unusable(why.into())
 }
 
 /// An image configuration, as far as it matters.
@@ -72,17 +91,25 @@ impl Host {
         image: &ImageName,
         digest: &Digest,
     ) -> Result<Labels, UpstreamError> {
+        match self.labels_in(account, image, digest).await {
+            Ok(labels) => Ok(labels),
+            Err(Trouble::Unusable(why)) => Ok(Labels { unusable: Some(why), ..Labels::default() }),
+            Err(Trouble::Upstream(error)) => Err(error),
+        }
+    }
+
+    async fn labels_in(&self, account: &Account, image: &ImageName, digest: &Digest) -> Result<Labels, Trouble> {
         let mut labels = Labels::default();
         let mut digest = digest.clone();
         for _ in 0..=MAX_DEPTH {
             match self.verified_manifest(account, image, &digest).await? {
                 OciManifest::ImageIndex(index) => {
                     if index.manifests.len() > MAX_CHILDREN {
-                        return Err(self.senseless(&format!("an index has more than {MAX_CHILDREN} children")));
+                        return Err(unusable(format!("its index has more than {MAX_CHILDREN} children")));
                     }
                     labels.add(index.annotations.unwrap_or_default());
                     let Some(child) = index.manifests.iter().find(|entry| is_real(entry)) else { return Ok(labels) };
-                    digest = self.digest_in(&child.digest)?;
+                    digest = digest_in(&child.digest)?;
                 }
                 OciManifest::Image(manifest) => {
                     labels.add(manifest.annotations.unwrap_or_default());
@@ -91,7 +118,7 @@ impl Host {
                 }
             }
         }
-        Err(self.senseless("indexes lie in each other too deep"))
+        Err(unusable("its indexes lie in each other too deep"))
     }
 
     async fn verified_manifest(
@@ -99,15 +126,15 @@ impl Host {
         account: &Account,
         image: &ImageName,
         digest: &Digest,
-    ) -> Result<OciManifest, UpstreamError> {
+    ) -> Result<OciManifest, Trouble> {
         let (actual, bytes) = self
             .manifest(account, image, digest.as_str())
             .await?
             .ok_or_else(|| self.error(Kind::NotFound, format!("`{}` has no `{digest}`", image.name())))?;
         if actual != *digest {
-            return Err(self.senseless("what it sent does not have the digest that was asked for"));
+            return Err(self.forged());
         }
-        serde_json::from_slice(&bytes).map_err(|_| self.senseless("what it sent is no image manifest"))
+        serde_json::from_slice(&bytes).map_err(|_| unusable("its manifest is none"))
     }
 
     async fn config_labels(
@@ -115,36 +142,37 @@ impl Host {
         account: &Account,
         image: &ImageName,
         descriptor: &OciDescriptor,
-    ) -> Result<Vec<(String, String)>, UpstreamError> {
+    ) -> Result<Vec<(String, String)>, Trouble> {
         if ![IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE].contains(&descriptor.media_type.as_str()) {
             return Ok(Vec::new());
         }
-        let digest = self.digest_in(&descriptor.digest)?;
+        let digest = digest_in(&descriptor.digest)?;
         let size = usize::try_from(descriptor.size).ok().filter(|size| *size <= MAX_BYTES);
-        let size = size.ok_or_else(|| self.senseless("an image configuration is too large"))?;
+        let size = size.ok_or_else(|| unusable("its configuration is too large"))?;
         let reply = self.blob(account, image, &digest, size).await?;
         if reply.status == reqwest::StatusCode::NOT_FOUND {
-            return Err(self.error(Kind::NotFound, format!("`{}` has no `{digest}`", image.name())));
+            return Err(self.error(Kind::NotFound, format!("`{}` has no `{digest}`", image.name())).into());
         }
         if !reply.status.is_success() {
-            return Err(self.unexpected("it", reply.status));
+            return Err(self.unexpected("it", reply.status).into());
         }
         if reply.body.len() != size || Digest::of(&reply.body) != digest {
-            return Err(self.senseless("what it sent does not have the digest that was asked for"));
+            return Err(self.forged());
         }
-        let config: ImageConfig = serde_json::from_slice(&reply.body)
-            .map_err(|_| self.senseless("what it sent is no image configuration"))?;
+        let config: ImageConfig =
+            serde_json::from_slice(&reply.body).map_err(|_| unusable("its configuration is none"))?;
         let labels = config.config.unwrap_or_default().labels.unwrap_or_default();
         Ok(labels.into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect())
     }
 
-    fn digest_in(&self, text: &str) -> Result<Digest, UpstreamError> {
-        text.parse().map_err(|_| self.senseless("a manifest names something by a digest that is none"))
+    /// What was sent is not what was asked for: that may be the way here, so it says nothing about the image.
+    fn forged(&self) -> Trouble {
+        self.error(Kind::Malformed, "what it sent does not have the digest that was asked for").into()
     }
+}
 
-    fn senseless(&self, message: &str) -> UpstreamError {
-        self.error(Kind::Malformed, message)
-    }
+fn digest_in(text: &str) -> Result<Digest, Trouble> {
+    text.parse().map_err(|_| unusable("its manifest names something by a digest that is none"))
 }
 
 /// Whether an entry is an image that runs, rather than what was attached to one: `BuildKit` lists its attestations

@@ -61,10 +61,16 @@ impl Host {
                 }
             }
         }
-        Ok(self.manifest(account, image, tag.as_str()).await?.map(|(digest, _)| digest))
+        let Some((digest, bytes)) = self.manifest(account, image, tag.as_str()).await? else { return Ok(None) };
+        // A login page has a hash, too.
+        let manifest = serde_json::from_slice::<AnyManifest>(&bytes);
+        if !manifest.is_ok_and(|manifest| manifest.schema_version == 2) {
+            return Err(self.error(Kind::Malformed, "what it sent is no image manifest"));
+        }
+        Ok(Some(digest))
     }
 
-    /// The bytes of a manifest and their digest.
+    /// The bytes of a manifest and their digest; whether they are a manifest is left to judge.
     pub(super) async fn manifest(
         &self,
         account: &Account,
@@ -80,10 +86,6 @@ impl Host {
         let digest = Digest::of(&reply.body);
         if claimed(&reply.headers).is_some_and(|claimed| claimed != digest) {
             return Err(self.error(Kind::Malformed, "its digest header and the manifest that it sent do not agree"));
-        }
-        let manifest = serde_json::from_slice::<AnyManifest>(&reply.body);
-        if !manifest.is_ok_and(|manifest| manifest.schema_version == 2) {
-            return Err(self.error(Kind::Malformed, "what it sent is no image manifest"));
         }
         Ok(Some((digest, reply.body)))
     }

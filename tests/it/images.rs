@@ -264,3 +264,34 @@ async fn outputs_pin_references_and_show_tags_and_labels() {
         reply.reason()
     );
 }
+
+#[tokio::test]
+async fn an_image_whose_parts_were_cleaned_up_is_no_build_and_nobody_elses_problem() {
+    let stage = green_head(Setup::tags("pr-{number}")).await;
+    stage.tagged("pr-1", &ImageSpec::revision(&sha("a1")).multi_arch());
+    stage.sim.world(|world| {
+        let front = world.registry.repositories.get_mut("myorg/front").unwrap();
+        let index = front.tags["pr-1"].clone();
+        front.manifests.retain(|digest, _| *digest == index);
+    });
+    let reply = stage.ask("feature").await;
+    reply.is_nothing("not-yet");
+    assert!(reply.reason().contains("is there, but incomplete"), "{}", reply.reason());
+}
+
+#[tokio::test]
+async fn a_tag_is_believed_to_be_the_heads_only_if_it_was_read_after_the_head() {
+    let stage = green_head(Setup {
+        build: "      unlabelledTags: trustHead\n      ci: { settle: 0s }",
+        generator: "    refresh: { pending: 5m, settled: 5m }",
+        ..Setup::tags("pr-{number}")
+    })
+    .await;
+    let first = stage.tagged("pr-1", &ImageSpec::default());
+    stage.ask("feature").await.is(&first, "fresh");
+    stage.push("feature", "a2");
+    stage.sim.world(|world| world.green(REPO, "a2"));
+    let second = stage.tagged("pr-1", &ImageSpec::default());
+    // What memory says of the tag is younger than `pending`, but older than the head.
+    stage.ask_head("feature", "a2").await.is(&second, "fresh");
+}

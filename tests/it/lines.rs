@@ -225,3 +225,48 @@ async fn githubs_head_may_be_behind_the_one_that_was_seen() {
     stage.ask_head("feature", "a1").await.is(&second, "fresh");
     assert_eq!(stage.asked().github(), 0);
 }
+
+#[tokio::test]
+async fn a_head_of_none_of_several_lines_gets_nobodys_digests() {
+    let stage = twins(allowing_forks()).await;
+    let own = stage.built("a1");
+    stage.ask_head("patch-1", "a1").await.is(&own, "fresh");
+    // Pushed and gone again before we read: settled by a second read within the time of the answer.
+    let answer = stage.asking(json!({"branch": "patch-1", "head_sha": sha("gone")}));
+    let reply = stage.until(answer).await;
+    reply.is_nothing("not-yet");
+    assert!(reply.reason().contains("pass `number`"), "{}", reply.reason());
+}
+
+#[tokio::test]
+async fn a_reopened_pull_request_keeps_its_preview() {
+    let stage = Stage::new(Setup::default()).await;
+    stage.pull(1, "feature", "a1");
+    let build = stage.built("a1");
+    stage.ask_head("feature", "a1").await.is(&build, "fresh");
+    stage.sim.world(|world| world.delete_branch(REPO, "feature"));
+    stage.pass(301);
+    stage.ask("feature").await.is(&build, "held");
+    stage.sim.world(|world| {
+        world.create_branch(REPO, "feature", "a1");
+        world.push(REPO, "feature", "a2", &[]);
+        world.reopen_pull(REPO, 1);
+    });
+    stage.pass(2);
+    stage.ask_head("feature", "a2").await.is(&build, "fresh");
+    stage.ask_number("feature", 1).await.is(&build, "fresh");
+}
+
+#[tokio::test]
+async fn two_pull_requests_from_a_branch_that_looks_like_a_template_freeze_nobody() {
+    let stage = Stage::new(Setup::default()).await;
+    for (number, owner) in [(1, "one"), (2, "two")] {
+        stage.sim.world(|world| {
+            world.fork(REPO, &format!("{owner}/myrepo"));
+            world.push(&format!("{owner}/myrepo"), "{{x}}", format!("{owner}1"), &["m1"]);
+            world.open_pull(REPO, Pull::new(number, "{{x}}").from_fork(&format!("{owner}/myrepo")));
+        });
+    }
+    stage.ask("{{x}}").await.is_nothing("not-yet");
+    stage.ask_head("{{x}}", "one1").await.is_nothing("not-yet");
+}

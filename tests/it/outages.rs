@@ -249,3 +249,94 @@ async fn after_a_restart_the_ledger_is_new() {
     // What was under way at the deadline may still have failed a moment ago, so this may take a second try.
     stage.until(stage.asking(json!({"branch": "feature"}))).await.is(&build, "fresh");
 }
+
+#[tokio::test]
+async fn a_push_during_an_outage_keeps_the_preview_however_it_is_asked_for() {
+    let stage = Stage::new(trusting()).await;
+    stage.earn_trust().await;
+    stage.pull(1, "feature", "a1");
+    let build = stage.built("a1");
+    stage.ask_head("feature", "a1").await.is(&build, "fresh");
+    stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
+    stage.push("feature", "a2");
+    stage.pass(301);
+    // Nobody knows a2 yet, but there is only one line that it can be of.
+    stage.ask_head("feature", "a2").await.is(&build, "held");
+    stage.ask("feature").await.is(&build, "held");
+    stage.ask_number("feature", 1).await.is(&build, "held");
+}
+
+#[tokio::test]
+async fn a_line_that_had_nothing_has_nothing_during_an_outage() {
+    let stage = Stage::new(Setup::default()).await;
+    stage.pull(1, "feature", "a1");
+    stage.sim.world(|world| world.pending(REPO, "a1"));
+    stage.ask("feature").await.is_nothing("not-yet");
+    stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
+    stage.pass(301);
+    stage.ask("feature").await.is_nothing("unknown");
+    stage.ask_head("feature", "a1").await.is_nothing("unknown");
+}
+
+#[tokio::test]
+async fn refused_forks_are_no_unknowns_in_the_next_outage() {
+    let stage = Stage::new(Setup::default()).await;
+    stage.sim.world(|world| {
+        world.fork(REPO, "stranger/myrepo");
+        world.push("stranger/myrepo", "theirs", "f1", &["m1"]);
+        world.open_pull(REPO, lastgreen_sim::Pull::new(7, "theirs").from_fork("stranger/myrepo"));
+    });
+    stage.ask_number("theirs", 7).await.is_nothing("not-yet");
+    stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
+    stage.pass(301);
+    stage.ask_number("theirs", 7).await.is_nothing("unknown");
+}
+
+#[tokio::test]
+async fn a_slow_registry_does_not_delay_what_github_decides() {
+    let stage = Stage::new(Setup::default()).await;
+    stage.pull(1, "feature", "a1");
+    stage.sim.world(|world| world.red(REPO, "a1"));
+    stage.sim.hold(Target::Registry);
+    stage.ask_head("feature", "a1").await.is_nothing("not-yet");
+    stage.sim.release(Target::Registry);
+}
+
+#[tokio::test]
+async fn a_held_item_is_rendered_from_what_was_recorded() {
+    let stage = Stage::new(Setup { build: "      outputs: { name: \"{branch}\" }", ..Setup::default() }).await;
+    stage.pull(1, "feature", "a1");
+    stage.built("a1");
+    let fresh = stage.ask_number("another-name", 1).await;
+    assert_eq!(fresh.body["output"]["parameters"][0]["name"], "feature");
+    stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
+    stage.pass(301);
+    let held = stage.ask_number("another-name", 1).await;
+    assert_eq!((held.standing(), &held.body), ("held", &fresh.body));
+}
+
+#[tokio::test]
+async fn a_pull_request_that_is_not_shown_any_more_is_held() {
+    let stage = Stage::new(Setup { generator: "    hold: never", ..Setup::default() }).await;
+    stage.pull(1, "feature", "a1");
+    let build = stage.built("a1");
+    stage.ask_number("feature", 1).await.is(&build, "fresh");
+    stage.sim.world(|world| world.github.repository_mut(REPO).pulls.clear());
+    for _ in 0..3 {
+        stage.pass(301);
+        stage.ask_number("feature", 1).await.is(&build, "held");
+    }
+}
+
+#[tokio::test]
+async fn a_branch_that_is_gone_is_believed_gone_at_the_second_read() {
+    let stage = Stage::new(Setup { generator: "    hold: never", ..Setup::default() }).await;
+    stage.pull(1, "feature", "a1");
+    let build = stage.built("a1");
+    stage.ask("feature").await.is(&build, "fresh");
+    stage.sim.world(|world| world.delete_branch(REPO, "feature"));
+    stage.pass(301);
+    stage.ask("feature").await.is(&build, "held");
+    stage.pass(30);
+    stage.ask("feature").await.is_nothing("not-yet");
+}

@@ -21,7 +21,7 @@ use crate::{
     github::GitHub,
     ledger::Ledger,
     registry::{Presence, Registries},
-    upstream::UpstreamError,
+    upstream::{Kind, UpstreamError},
 };
 
 /// Looks up the images of commits.
@@ -49,6 +49,8 @@ pub(super) struct Wanted<'a> {
     pub(super) recorded: Option<&'a Build>,
     /// What is absent or moving must have been looked at since then.
     pub(super) since: Moment,
+    /// When GitHub was asked for the head: a tag that is believed to be the head's must have been read later.
+    pub(super) began: Moment,
     /// Whether a missing image is worth a second thought already now.
     pub(super) thorough: bool,
 }
@@ -246,11 +248,24 @@ impl ImageFinder {
                 None => self.absent(name).await.into(),
             });
         }
-        let Some(digest) = self.resolve(name, tag, wanted.since, wanted.since).await? else {
+        let may_believe = self.trust_head && wanted.is_head;
+        let since = if may_believe { wanted.since.max(wanted.began) } else { wanted.since };
+        let Some(digest) = self.resolve(name, tag, since, wanted.since).await? else {
             return Ok(self.absent(name).await.into());
         };
-        match self.registries.labels(name, &digest).await?.revision.clone() {
-            None if self.trust_head && wanted.is_head && origin == Origin::Head => {
+        let labels = match self.registries.labels(name, &digest).await {
+            Ok(labels) => labels,
+            // Somebody has cleaned up a part of the image: that is no build, and nobody else's problem.
+            Err(error) if error.kind == Kind::NotFound => {
+                return Ok(Found::Other(format!("is there, but incomplete: {error}")).into());
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(why) = &labels.unusable {
+            return Ok(Found::Other(format!("cannot be used: {why}")).into());
+        }
+        match labels.revision.clone() {
+            None if may_believe && origin == Origin::Head => {
                 Ok(Tagged { found: yes(&digest), believed: true, test_merge: None })
             }
             None => Ok(Found::Unlabelled.into()),
@@ -302,6 +317,10 @@ impl ImageFinder {
                     let value = labels.all.get(name).cloned().unwrap_or_default();
                     image.labels.insert(name.clone(), value);
                 }
+            }
+            // Parts that somebody has cleaned up stay away; the digest is the build's all the same.
+            Err(error) if error.kind == Kind::NotFound => {
+                image.labels.extend(wanted.iter().map(|name| (name.clone(), String::new())));
             }
             Err(error) => {
                 tried.image = None;

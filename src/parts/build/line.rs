@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{BuildPart, Meant, Outcome, Resolution, gate::Walk, sightings::SECOND_LOOK};
+use super::{BuildPart, Meant, Outcome, Resolution, gate::Walk};
 use crate::{
     clock::Moment,
     domain::{
         Branch, Chain, ChainEnd, Chosen, CommitSha, Commits, Line, NoLine, Question, QuestionError, Repository,
-        Snapshot, choose,
+        Snapshot, choose, lines_of_name,
     },
     github::{Ask, By, CommitsOf},
     ledger::{LineKey, Record},
@@ -69,8 +69,13 @@ impl BuildPart {
             None => self.github.snapshot(ask, since).await?,
             Some(head) => {
                 let ahead = self.finder.look_ahead(head, &question.branch, question.number, since);
-                let (snapshot, ()) = tokio::join!(self.github.snapshot(ask, since), ahead);
-                snapshot?
+                let snapshot = self.github.snapshot(ask, since);
+                tokio::pin!(ahead, snapshot);
+                // What was begun for the registry goes on by itself; a slow one is not waited for here.
+                tokio::select! {
+                    snapshot = &mut snapshot => snapshot?,
+                    () = &mut ahead => snapshot.await?,
+                }
             }
         };
         self.ledger.remember_repository(&self.options.repository, snapshot.repository.id);
@@ -108,7 +113,7 @@ impl BuildPart {
     pub(super) async fn walk_of<'a>(
         &'a self,
         reading: &'a Reading,
-        meant: &MeantLine,
+        meant: &mut MeantLine,
     ) -> Result<Walk<'a>, UpstreamError> {
         let snapshot = &reading.snapshot;
         let of = meant.number().map_or(CommitsOf::History(meant.head), CommitsOf::Pull);
@@ -120,6 +125,7 @@ impl BuildPart {
                     Ask { repo: self.options.repository.clone(), by: By::Number(number), walk: self.options.walk };
                 let detail = self.github.snapshot(ask, snapshot.began).await?;
                 let pull = detail.pulls.iter().find(|pull| pull.number == number && pull.head == meant.head);
+                meant.test_merge = pull.and_then(|pull| pull.test_merge);
                 pull.and_then(|pull| pull.commits.clone()).ok_or_else(|| {
                     UpstreamError::new("GitHub", Kind::Unavailable, "the head moved between two reads")
                 })?
@@ -140,9 +146,13 @@ impl BuildPart {
     }
 
     /// Remembers what later questions may need when GitHub cannot be asked.
-    pub(super) fn remember(&self, reading: &Reading, meant: &MeantLine) {
+    pub(super) fn remember(&self, question: &Question, reading: &Reading, meant: &MeantLine) {
         let repository = reading.snapshot.repository.id;
-        self.sightings.remember_name(&reading.snapshot, &meant.branch);
+        if question.number.is_none() {
+            let recorded = |line: &Line| self.ledger.has_item(&LineKey { line: line.clone(), ..meant.key.clone() });
+            let lines = lines_of_name(&reading.snapshot, &question.branch, recorded);
+            self.sightings.remember_name(repository, &question.branch, lines);
+        }
         if let (Some(number), Some(merge)) = (meant.number(), meant.test_merge) {
             self.ledger.remember_merge(repository, number, meant.head, merge);
         }
@@ -171,8 +181,25 @@ impl BuildPart {
             return Ok(own);
         }
         // That the ledger cannot be written costs only the move: the record itself is still where it was.
-        let _ = self.ledger.take_over(&meant.key, &other).await;
+        let _ = self.ledger.take_over(&meant.key, &other, own.as_ref()).await;
         Ok(Some(other))
+    }
+
+    /// The commit that should be on the walk, but is not: the head that was asked with; else the head seen last, or
+    /// before one was seen the recorded commit, which may lie further back than the walk reaches.
+    pub(super) fn missing(
+        &self,
+        question: &Question,
+        meant: &MeantLine,
+        chain: &Chain,
+        record: Option<&Record>,
+    ) -> Option<CommitSha> {
+        let recorded = || record.map(|record| record.build.commit()).filter(|_| chain.end != ChainEnd::Limit);
+        let expected = question
+            .head_sha
+            .or_else(|| self.sightings.last_head(meant.key.repository, &meant.key.line))
+            .or_else(recorded)?;
+        (expected != meant.head && !chain.contains(expected)).then_some(expected)
     }
 
     /// Doubts a head that does not fit what is known: it may be a stale read.
@@ -185,17 +212,7 @@ impl BuildPart {
         (read, asked): (Moment, Moment),
     ) -> Result<(), StaleRead> {
         let (repository, line) = (meant.key.repository, &meant.key.line);
-        let last_head = self.sightings.last_head(repository, line);
-        let lacking = |sha: &CommitSha| !chain.contains(*sha);
-        let missing = if let Some(head) = question.head_sha {
-            Some(head).filter(lacking)
-        } else {
-            // A record may lie further back than the walk reaches; the head seen last does not.
-            let reaches = !matches!(chain.end, ChainEnd::Limit) || last_head.is_none();
-            let recorded = record.map(|record| record.build.commit()).filter(|_| reaches);
-            last_head.filter(lacking).or_else(|| recorded.filter(lacking))
-        };
-        let Some(missing) = missing else { return Ok(()) };
+        let Some(missing) = self.missing(question, meant, chain, record) else { return Ok(()) };
         self.sightings.doubt(repository, line, meant.head, missing, read, asked).map_err(|doubt| StaleRead {
             reason: format!(
                 "GitHub shows {} as the head, and {} is not among its commits: a second read will tell whether that is stale",
@@ -207,7 +224,7 @@ impl BuildPart {
         })
     }
 
-    /// A question that means no line.
+    /// A question that means no line. That may be a stale read as well: it is settled by a second one.
     pub(super) fn no_line(
         &self,
         question: &Question,
@@ -215,18 +232,51 @@ impl BuildPart {
         no_line: NoLine,
         asked: Moment,
     ) -> Result<Resolution, QuestionError> {
-        if question.branch.looks_unrendered() && question.number.is_none() {
+        let repository = reading.snapshot.repository.id;
+        let read = reading.snapshot.began;
+        let line = match no_line {
+            // Whatever closed line had the name, the open ones of strangers inherit nothing.
+            NoLine::SeveralForks => None,
+            _ => self.line_without_github(question, Some(repository)),
+        };
+        let expected = question.head_sha.or_else(|| line.as_ref().and_then(|meant| self.last_known(meant)));
+        if let Some(expected) = expected.filter(|_| no_line != NoLine::SeveralForks) {
+            let place =
+                line.as_ref().map_or_else(|| Line::Branch(question.branch.clone()), |meant| meant.key.line.clone());
+            let doubt = self.sightings.doubt(repository, &place, expected, expected, read, asked);
+            // A pull request cannot cease to exist: where one was known, this is a lack of permission at best.
+            let settled = doubt.is_ok() && !matches!(no_line, NoLine::NoSuchPull(_));
+            if !settled {
+                let (again_at, is_new) = doubt.map_or_else(|doubt| (doubt.due, doubt.is_new), |()| (asked, false));
+                let ambiguous = line.is_none() && no_line == NoLine::HeadOfNone;
+                let doubt = StaleRead { reason: no_line.reason(), again_at, is_new };
+                return Ok(Resolution { ambiguous, ..Resolution::doubted(line, doubt) });
+            }
+        }
+        if no_line == NoLine::NoSuchBranch && question.branch.looks_unrendered() && question.number.is_none() {
+            // A pull request that was just opened may not have been there when memory was filled.
+            if read < asked {
+                let doubt = StaleRead { reason: no_line.reason(), again_at: asked, is_new: true };
+                return Ok(Resolution::doubted(line, doubt));
+            }
             return Err(QuestionError::new("branch", crate::domain::unrendered(question.branch.as_str())));
         }
-        let line = self.line_without_github(question, Some(reading.snapshot.repository.id));
-        if no_line != NoLine::HeadOfNone {
-            return Ok(Resolution::of(Outcome::NotYet, line, no_line.reason()));
-        }
-        // GitHub may be behind the head that was seen; a read from before the question says nothing about it.
-        let began = reading.snapshot.began;
-        let doubt =
-            StaleRead { reason: no_line.reason(), again_at: began.max(asked) + SECOND_LOOK, is_new: began < asked };
-        Ok(Resolution { ambiguous: line.is_none(), ..Resolution::doubted(line, doubt) })
+        Ok(Resolution::of(Outcome::NotYet, line, no_line.reason()))
+    }
+
+    /// The commit that a line is known to have had.
+    fn last_known(&self, meant: &Meant) -> Option<CommitSha> {
+        let recorded = || self.ledger.item(&meant.key).map(|record| record.build.commit());
+        self.sightings.last_head(meant.key.repository, &meant.key.line).or_else(recorded)
+    }
+
+    /// What a failure before anything is known of a line's record means: nobody can tell whether another line's record
+    /// is its own.
+    pub(super) fn failed_early(&self, meant: &MeantLine, error: &UpstreamError) -> Resolution {
+        let own = self.ledger.item(&meant.key);
+        let other = self.ledger.newer_of_same_branch(&meant.key, &meant.branch, own.as_deref());
+        let ambiguous = !meant.from_fork && other.is_some();
+        Resolution { ambiguous, ..Resolution::failed(Some(meant.meant()), error, self.clock.now()) }
     }
 
     /// Time is up: the line is the one that memory knows.
@@ -241,8 +291,14 @@ impl BuildPart {
         let repository = self.ledger.repository(&self.options.repository);
         let line = self.line_without_github(question, repository);
         let mut resolution = Resolution::failed(line, error, self.clock.now());
-        resolution.ambiguous = resolution.line.is_none()
-            && repository.is_some_and(|id| !self.sightings.lines_of(id, &question.branch).is_empty());
+        let lines = repository.map(|id| self.sightings.lines_of(id, &question.branch)).unwrap_or_default();
+        let answered = |line: &Line| {
+            let key =
+                LineKey { generator: Arc::clone(&self.options.generator), repository: repository?, line: line.clone() };
+            self.ledger.item(&key)
+        };
+        // Of several lines nobody can tell which is meant; that matters only where one of them was answered.
+        resolution.ambiguous = resolution.line.is_none() && lines.iter().any(|line| answered(line).is_some());
         resolution
     }
 
@@ -251,19 +307,16 @@ impl BuildPart {
     fn line_without_github(&self, question: &Question, repository: Option<u64>) -> Option<Meant> {
         let repository = repository?;
         let branch = &question.branch;
-        let line = if let Some(number) = question.number {
-            Line::Pull(number)
-        } else {
-            let lines = self.sightings.lines_of(repository, branch);
-            let recorded = self.ledger.line_by_name(&self.options.generator, repository, branch);
-            match question.head_sha {
-                None => recorded?,
-                Some(head) => match lines.iter().find(|line| self.sightings.knows_head(repository, line, head)) {
-                    Some(line) => line.clone(),
-                    None if lines.len() <= 1 => recorded?,
-                    None => return None,
-                },
-            }
+        let lines = self.sightings.lines_of(repository, branch);
+        let recorded = || self.ledger.line_by_name(&self.options.generator, repository, branch);
+        let with_head = |sha| lines.iter().find(|line| self.sightings.knows_head(repository, line, sha)).cloned();
+        let line = match (question.number, question.head_sha, lines.as_slice()) {
+            (Some(number), ..) => Line::Pull(number),
+            (None, Some(sha), _) if with_head(sha).is_some() => with_head(sha)?,
+            (None, None, _) if recorded().is_some() => recorded()?,
+            (None, _, [only]) => only.clone(),
+            (None, _, []) => recorded()?,
+            (None, ..) => return None,
         };
         let key = LineKey { generator: Arc::clone(&self.options.generator), repository, line };
         let own = self.ledger.item(&key).is_none_or(|record| record.own);

@@ -26,11 +26,10 @@ pub use self::{
 use self::{images::ImageFinder, line::Reading, sightings::Sightings, walk::View};
 use crate::{
     clock::{Moment, SharedClock},
-    domain::{CiPolicy, ImageSpec, Question, QuestionError, Repo},
+    domain::{ChainEnd, CiPolicy, ImageSpec, Question, QuestionError, Repo},
     github::GitHub,
     ledger::Ledger,
     registry::Registries,
-    upstream::UpstreamError,
 };
 
 /// What a build part is told by the configuration.
@@ -131,31 +130,37 @@ impl BuildPart {
         asked: Moment,
         thorough: bool,
     ) -> Result<Resolution, QuestionError> {
-        let meant = match self.choose(question, reading) {
+        let mut meant = match self.choose(question, reading) {
             Ok(meant) => meant,
             Err(no_line) => return self.no_line(question, reading, no_line, asked),
         };
         if meant.from_fork && !self.options.forks {
+            self.remember(question, reading, &meant);
+            self.sightings.believe(meant.key.repository, &meant.key.line, meant.head);
             let reason = "the pull request comes from a fork, which this generator refuses (`forks: refuse`)";
-            return Ok(Resolution {
-                is_final: true,
-                ..Resolution::of(Outcome::ForkRefused, Some(meant.meant()), reason)
-            });
+            let refused = Resolution::of(Outcome::ForkRefused, Some(meant.meant()), reason);
+            return Ok(Resolution { is_final: true, ..refused });
         }
-        let failed = |error: &UpstreamError| Resolution::failed(Some(meant.meant()), error, self.clock.now());
-        let mut walk = match self.walk_of(reading, &meant).await {
+        let mut walk = match self.walk_of(reading, &mut meant).await {
             Ok(walk) => walk,
-            Err(error) => return Ok(failed(&error)),
+            Err(error) => return Ok(self.failed_early(&meant, &error)),
         };
-        self.remember(reading, &meant);
+        self.remember(question, reading, &meant);
         let record = match self.record_of(&meant, &walk.chain(), &reading.snapshot.repository).await {
             Ok(record) => record,
-            // What may have been answered for the line that this one came from is not known.
-            Err(error) => return Ok(Resolution { ambiguous: true, ..failed(&error) }),
+            Err(error) => return Ok(self.failed_early(&meant, &error)),
         };
         let record = record.as_deref();
+        // A commit that is missing may only not be loaded yet.
+        let mut chain = walk.chain();
+        while self.missing(question, &meant, &chain, record).is_some() && matches!(chain.end, ChainEnd::Unloaded(_)) {
+            chain = match walk.reach(chain.commits.len()).await {
+                Ok(chain) => chain,
+                Err(error) => return Ok(Resolution::failed(Some(meant.meant()), &error, self.clock.now())),
+            };
+        }
         let times = (reading.snapshot.began, asked);
-        if let Err(doubt) = self.doubt(question, &meant, &walk.chain(), record, times) {
+        if let Err(doubt) = self.doubt(question, &meant, &chain, record, times) {
             return Ok(Resolution::doubted(Some(meant.meant()), doubt));
         }
         self.sightings.believe(reading.snapshot.repository.id, &meant.key.line, meant.head);

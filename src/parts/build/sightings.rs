@@ -10,11 +10,14 @@ use moka::sync::Cache;
 
 use crate::{
     clock::Moment,
-    domain::{Branch, CommitSha, ImageName, Line, Snapshot, Tag},
+    domain::{Branch, CommitSha, ImageName, Line, Tag},
 };
 
 /// How much later the second read must begin.
 pub(super) const SECOND_LOOK: Duration = Duration::from_secs(5);
+
+/// How many doubts of a line are remembered.
+const DOUBTS: usize = 4;
 
 /// How many heads of a line are remembered.
 const HEADS: usize = 16;
@@ -36,7 +39,8 @@ pub(super) struct Sightings {
 struct Sighting {
     /// The heads that were believed, newest last.
     heads: VecDeque<CommitSha>,
-    doubt: Option<Doubt>,
+    /// What was doubted lately, the newest last: questions with and without a head may doubt different things.
+    doubts: VecDeque<Doubt>,
 }
 
 /// A head that may be a stale read, because a commit that should be behind it is missing. It is kept after a second
@@ -107,18 +111,17 @@ impl Sightings {
     ) -> Result<(), Unsettled> {
         let key = (repository, line.clone());
         let mut sighting = self.lines.get(&key).map_or_else(Sighting::default, |known| (*known).clone());
-        match sighting.doubt {
-            Some(doubt) if (doubt.head, doubt.missing) == (head, missing) => {
-                let due = doubt.first_read + SECOND_LOOK;
-                if read >= due { Ok(()) } else { Err(Unsettled { due, is_new: false }) }
-            }
-            _ => {
-                let first_read = read.max(asked);
-                sighting.doubt = Some(Doubt { head, missing, first_read });
-                self.lines.insert(key, Arc::new(sighting));
-                Err(Unsettled { due: first_read + SECOND_LOOK, is_new: true })
-            }
+        if let Some(doubt) = sighting.doubts.iter().find(|doubt| (doubt.head, doubt.missing) == (head, missing)) {
+            let due = doubt.first_read + SECOND_LOOK;
+            return if read >= due { Ok(()) } else { Err(Unsettled { due, is_new: false }) };
         }
+        let first_read = read.max(asked);
+        if sighting.doubts.len() == DOUBTS {
+            sighting.doubts.pop_front();
+        }
+        sighting.doubts.push_back(Doubt { head, missing, first_read });
+        self.lines.insert(key, Arc::new(sighting));
+        Err(Unsettled { due: first_read + SECOND_LOOK, is_new: true })
     }
 
     /// When a head was first seen, by GitHub's clock; now is the first time if it was never before.
@@ -126,25 +129,15 @@ impl Sightings {
         self.first_seen.get_with((repository, head), || now)
     }
 
-    /// Remembers which lines have a branch name.
-    pub(super) fn remember_name(&self, snapshot: &Snapshot, branch: &Branch) {
-        let own = snapshot.own_branch.as_ref().map(|_| Line::Branch(branch.clone()));
-        let pulls = snapshot.pulls.iter().map(|pull| Line::Pull(pull.number));
-        let seen: Vec<_> = own.into_iter().chain(pulls).collect();
-        let key = (snapshot.repository.id, branch.clone());
-        let mut lines = self.names.get(&key).map_or_else(Vec::new, |known| (*known).clone());
-        let before = lines.len();
-        for line in seen {
-            if !lines.contains(&line) {
-                lines.push(line);
-            }
-        }
-        if lines.len() > before {
+    /// Remembers which lines have a branch name now.
+    pub(super) fn remember_name(&self, repository: u64, branch: &Branch, lines: Vec<Line>) {
+        let key = (repository, branch.clone());
+        if self.names.get(&key).is_none_or(|known| *known != lines) {
             self.names.insert(key, Arc::new(lines));
         }
     }
 
-    /// The lines that were seen under a branch name.
+    /// The lines that had a branch name when it was last read.
     pub(super) fn lines_of(&self, repository: u64, branch: &Branch) -> Arc<Vec<Line>> {
         self.names.get(&(repository, branch.clone())).unwrap_or_default()
     }

@@ -11,7 +11,7 @@ use crate::{
     clock::Moment,
     domain::{Build, Chain, ChainEnd, GreenBuild, Question, Verdict},
     ledger::Record,
-    upstream::UpstreamError,
+    upstream::{Kind, UpstreamError},
 };
 
 /// How a walk ended.
@@ -60,7 +60,12 @@ impl BuildPart {
                     break;
                 }
             };
-            let Some(commit) = chain.commits.get(index) else { break };
+            let Some(commit) = chain.commits.get(index) else {
+                if index == 0 && !walk.commits.loaded.is_empty() {
+                    ended.unknown = Some(head_not_listed());
+                }
+                break;
+            };
             let (considered, step) = self.consider_commit(walk, &chain, index, view).await;
             debug_assert_eq!(considered.commit, commit.sha);
             ended.considered.push(considered);
@@ -162,15 +167,20 @@ impl BuildPart {
         meant: &MeantLine,
         reading: &Reading,
     ) -> Result<bool, UpstreamError> {
-        let Ok(again) = self.choose(question, reading) else { return Ok(false) };
+        let Ok(mut again) = self.choose(question, reading) else { return Ok(false) };
         if again.head != meant.head || again.key != meant.key {
             return Ok(false);
         }
-        let mut walk = self.walk_of(reading, &again).await?;
+        let mut walk = self.walk_of(reading, &mut again).await?;
         let chain = walk.reach(0).await?;
         let Some(head) = chain.commits.first() else { return Ok(false) };
         Ok(matches!(walk.judge(head).await?.verdict, Verdict::Green(_)))
     }
+}
+
+/// GitHub lists commits, but not the head: its parts do not agree.
+fn head_not_listed() -> UpstreamError {
+    UpstreamError::new("GitHub", Kind::Unavailable, "its list of commits lacks the head")
 }
 
 fn wanted<'a>(green: GreenBuild, walk: &'a Walk<'_>, chain: &'a Chain, index: usize, view: View<'a>) -> Wanted<'a> {
@@ -183,6 +193,7 @@ fn wanted<'a>(green: GreenBuild, walk: &'a Walk<'_>, chain: &'a Chain, index: us
         is_head: index == 0,
         recorded: view.record.map(|record| &record.build),
         since: view.since,
+        began: walk.began,
         thorough: view.thorough,
     }
 }
