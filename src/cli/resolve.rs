@@ -2,7 +2,6 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
-use anyhow::bail;
 use serde_json::{Map, Value, json};
 
 use super::{ConfigArg, Exit, complain, print};
@@ -44,7 +43,10 @@ pub(super) struct ResolveArgs {
 
 pub(super) async fn resolve(config: Config, args: ResolveArgs) -> anyhow::Result<Exit> {
     let app = App::build(config, Arc::new(SystemClock::new()))?;
-    let generator = choose(&app, args.generator.as_deref())?;
+    let generator = match choose(&app, args.generator.as_deref()) {
+        Ok(generator) => generator,
+        Err(problem) => return Ok(wrong(&problem)),
+    };
     let question = match question(&args) {
         Ok(question) => question,
         Err(error) => return Ok(wrong(&error.to_string())),
@@ -77,16 +79,16 @@ fn wrong(problem: &str) -> Exit {
     Exit::Usage
 }
 
-fn choose<'a>(app: &'a App, name: Option<&str>) -> anyhow::Result<&'a Arc<Generator>> {
+fn choose<'a>(app: &'a App, name: Option<&str>) -> Result<&'a Arc<Generator>, String> {
     let names = || app.generators.keys().map(|name| &**name).collect::<Vec<_>>().join(", ");
     match name {
         Some(name) => match app.generators.get(name) {
             Some(generator) => Ok(generator),
-            None => bail!("there is no generator `{name}`; there are: {}", names()),
+            None => Err(format!("there is no generator `{name}`; there are: {}", names())),
         },
         None => match app.generators.values().collect::<Vec<_>>().as_slice() {
             [sole] => Ok(sole),
-            _ => bail!("there are several generators; choose one with --generator: {}", names()),
+            _ => Err(format!("there are several generators; choose one with --generator: {}", names())),
         },
     }
 }

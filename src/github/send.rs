@@ -61,7 +61,8 @@ impl Sender {
         let mut call = call.clone();
         for _ in 0..=MAX_REDIRECTS {
             let permit = credential.admit(resource).await?;
-            let answer = self.transport.exchange(&call, &bearer).await?;
+            let mut answer = self.transport.exchange(&call, &bearer).await?;
+            answer.hide(token);
             drop(permit);
             credential.learn(resource, &answer);
             if speaks_of_limit(&answer) {

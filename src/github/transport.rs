@@ -17,7 +17,7 @@ use octocrab::{
 use super::{SERVICE, address::Address};
 use crate::{
     clock::{Moment, SharedClock},
-    upstream::{Kind, UpstreamError, http as pipe},
+    upstream::{Kind, Secret, UpstreamError, http as pipe},
 };
 
 /// The largest answer that is read.
@@ -64,6 +64,21 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// Strikes the credential that was sent out of the body: what GitHub says is logged.
+    pub(super) fn hide(&mut self, secret: &Secret) {
+        let secret = secret.expose().as_bytes();
+        // Anything shorter is no token of GitHub's, and might be a word of the answer.
+        let Some(first) = secret.first().filter(|_| secret.len() >= 16) else { return };
+        let mut from = 0;
+        while let Some(at) = self.body[from..].iter().position(|byte| byte == first) {
+            from += at;
+            if self.body[from..].starts_with(secret) {
+                self.body[from..from + secret.len()].fill(b'*');
+            }
+            from += 1;
+        }
+    }
+
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok().map(str::trim)
     }

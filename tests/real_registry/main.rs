@@ -6,6 +6,7 @@
 
 #[path = "../support/docker_registry.rs"]
 mod docker_registry;
+#[path = "../support/token_server.rs"]
 mod token_server;
 
 use std::{path::Path, sync::Arc};

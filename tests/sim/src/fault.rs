@@ -1,5 +1,7 @@
 //! Failing on command: where, how, how often.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use serde_json::{Value, json};
@@ -172,6 +174,8 @@ pub enum What {
     LyingBody,
     /// 200 without a body.
     EmptyBody200,
+    /// This status, and all that the request showed to be let in repeated in the body, as every service words its errors.
+    Echo(u16),
 }
 
 impl What {
@@ -237,6 +241,12 @@ impl What {
             }
             Self::HeadNotAllowed => Answer::new(405, "text/plain", "").with("allow", "GET"),
             Self::EmptyBody200 => Answer::new(200, "application/json", ""),
+            Self::Echo(status) => {
+                let shown = shown(seen);
+                let error = json!({"type": "INTERNAL", "code": "DENIED", "message": shown, "path": ["repository"]});
+                let message = format!("Bad credentials: {shown}");
+                Answer::json(*status, &json!({"message": message, "details": shown, "errors": [error]}))
+            }
             Self::PartialData { .. }
             | Self::TruncatedJson
             | Self::ConnectionReset
@@ -292,6 +302,13 @@ impl What {
             _ => {}
         }
     }
+}
+
+/// What a request showed to be let in: as it came, and name and password in the clear.
+fn shown(seen: &Seen) -> String {
+    let Some(sent) = &seen.authorization else { return "nothing".to_owned() };
+    let clear = STANDARD.decode(&sent.value).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    format!("{} {}, which is {}", sent.scheme, sent.value, clear.as_deref().unwrap_or("secret"))
 }
 
 fn segments(path: &str) -> Value {
