@@ -11,7 +11,7 @@ use crate::{
     config::Config,
     domain::{CheckState, Question, Role, excerpt},
     generator::Generator,
-    parts::build::{Considered, Found, Outcome, Resolution},
+    parts::build::{Considered, Outcome, Resolution},
 };
 
 /// What to ask.
@@ -144,10 +144,6 @@ fn tell(text: &mut String, considered: &Considered) {
             .unwrap_or_default();
     }
     for look in &considered.looks {
-        let found = match &look.found {
-            Found::Absent => "absent".to_owned(),
-            found => found.to_string(),
-        };
-        writeln!(text, "  image   {} {found}", look.reference).unwrap_or_default();
+        writeln!(text, "  image   {} {}", look.reference, look.found).unwrap_or_default();
     }
 }

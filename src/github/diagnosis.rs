@@ -107,7 +107,9 @@ impl Reader {
                 let health = if remaining * 10 < limit { Health::Doubtful } else { Health::Good };
                 diagnosis.note("budget", health, format!("{remaining} of {limit} points an hour are left"));
             }
-            None => diagnosis.note("budget", Health::Good, "GitHub names no limit"),
+            // Where nothing could be read, nothing is known of limits either.
+            None if diagnosis.is_good() => diagnosis.note("budget", Health::Good, "GitHub names no limit"),
+            None => {}
         }
         diagnosis
     }

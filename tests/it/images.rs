@@ -205,7 +205,7 @@ async fn a_repository_that_does_not_exist_is_told_apart_from_a_missing_tag() {
     });
     let reply = stage.ask("feature").await;
     reply.is_nothing("not-yet");
-    assert!(reply.reason().contains("the repository does not exist"), "{}", reply.reason());
+    assert!(reply.reason().contains("is absent, and so is its repository"), "{}", reply.reason());
     // Once in an hour for each repository.
     let asked = stage.asked();
     assert_eq!((asked.registry_head, asked.tags_list), (2, 2));

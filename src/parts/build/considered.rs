@@ -56,21 +56,37 @@ pub enum Found {
     Unknown(String),
 }
 
+impl Found {
+    /// Which of several reasons is told first: lower is sooner.
+    fn urgency(&self) -> u8 {
+        match self {
+            Self::Unknown(_) => 0,
+            Self::NoRepository => 1,
+            Self::OnlyTestMerge { .. } => 2,
+            Self::Unlabelled | Self::Unrenderable(_) => 3,
+            Self::Other(_) => 4,
+            Self::Absent => 5,
+            Self::Yes { .. } => 6,
+        }
+    }
+}
+
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Yes { digest } => write!(f, "{digest}"),
-            Self::Absent => f.write_str("absent"),
-            Self::NoRepository => f.write_str("the repository does not exist; is the name right?"),
+            Self::Absent => f.write_str("is absent"),
+            Self::NoRepository => f.write_str("is absent, and so is its repository; is the name right?"),
             Self::Unlabelled => {
                 f.write_str("has no label org.opencontainers.image.revision, so nothing proves what it was built from")
             }
             Self::OnlyTestMerge { reference } => write!(
                 f,
-                "absent, but {reference} is there: the workflow tags the test merge; use {{merge_sha}} in the template, \
+                "is absent, but {reference} is there: the workflow tags the test merge; use {{merge_sha}} in the template, \
                  or set DOCKER_METADATA_PR_HEAD_SHA: \"true\" in the workflow"
             ),
-            Self::Other(why) | Self::Unrenderable(why) | Self::Unknown(why) => f.write_str(why),
+            Self::Other(why) => f.write_str(why),
+            Self::Unrenderable(why) | Self::Unknown(why) => write!(f, "cannot be looked up: {why}"),
         }
     }
 }
@@ -82,15 +98,10 @@ impl fmt::Display for Considered {
             Err(why) => write!(f, "cannot be judged ({why})"),
             Ok(verdict) => write!(f, "is {verdict}"),
         }?;
-        let lacking = |look: &&Look| !matches!(look.found, Found::Yes { .. });
-        // That a registry could not say decides, whatever else is absent.
-        let unknown = self.looks.iter().find(|look| matches!(look.found, Found::Unknown(_)));
-        if let Some(look) = unknown.or_else(|| self.looks.iter().find(lacking)) {
-            write!(f, ", {} ", excerpt(&look.reference))?;
-            match look.found {
-                Found::Absent => f.write_str("is absent"),
-                _ => write!(f, ": {}", look.found),
-            }?;
+        let lacking = self.looks.iter().filter(|look| !matches!(look.found, Found::Yes { .. }));
+        // Of several the one that people can do most about.
+        if let Some(look) = lacking.min_by_key(|look| look.found.urgency()) {
+            write!(f, ", {} {}", excerpt(&look.reference), look.found)?;
         }
         Ok(())
     }
