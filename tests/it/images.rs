@@ -125,8 +125,11 @@ async fn a_label_that_names_the_test_merge_of_a_red_head_does_not() {
     stage.sim.world(|world| world.red(REPO, "a2"));
     stage.tagged("pr-1", &ImageSpec::revision(&stage.test_merge(1)));
     stage.pass(301);
+    stage.asked();
     // a1 is green, and recorded; the tag has moved on to the red head's test merge.
     stage.ask("feature").await.is(&first, "fresh");
+    let asked = stage.asked();
+    assert_eq!((asked.github(), asked.registry()), (1, 0));
 }
 
 #[tokio::test]
@@ -137,6 +140,8 @@ async fn a_label_that_names_another_pull_requests_test_merge_is_foreign() {
     let reply = stage.ask("feature").await;
     reply.is_nothing("not-yet");
     assert!(reply.reason().ends_with("which is not on the walk"), "{}", reply.reason());
+    let asked = stage.asked();
+    assert_eq!((asked.github(), asked.registry()), (2, 6));
 }
 
 #[tokio::test]
@@ -151,6 +156,8 @@ async fn a_label_that_names_a_foreign_merge_commit_is_foreign() {
     });
     stage.tagged("pr-1", &ImageSpec::revision(&merge));
     stage.ask("feature").await.is_nothing("not-yet");
+    let asked = stage.asked();
+    assert_eq!((asked.github(), asked.registry()), (2, 6));
 }
 
 #[tokio::test]
@@ -164,9 +171,13 @@ async fn front_and_back_of_two_test_merges_are_no_build() {
         world.push_image("myorg/back", "pr-1", &ImageSpec::revision(&second));
     });
     stage.ask("feature").await.is_nothing("not-yet");
+    let asked = stage.asked();
+    assert_eq!((asked.github(), asked.registry()), (2, 6));
     let build = stage.tagged("pr-1", &ImageSpec::revision(&second));
     stage.pass(16);
     stage.ask("feature").await.is(&build, "fresh");
+    let asked = stage.asked();
+    assert_eq!((asked.github(), asked.registry()), (0, 6));
 }
 
 #[tokio::test]
@@ -224,8 +235,11 @@ async fn a_403_of_the_registry_is_not_absence() {
     stage.green("a2");
     stage.pass(301);
     stage.sim.fail(Fault::always(Target::manifests_of("myorg/back"), What::Status(403, String::new())));
+    stage.asked();
     let reply = stage.ask("feature").await;
     reply.is(&build, "held");
+    let asked = stage.asked();
+    assert_eq!((asked.github(), asked.registry()), (1, 2));
     assert!(
         reply.reason().contains("cannot") || reply.reason().contains("denied") || reply.reason().contains("403"),
         "{}",

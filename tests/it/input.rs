@@ -153,3 +153,26 @@ async fn paths_and_methods_are_told_apart() {
     let reply = send(stage.router(), post("/", Some("Bearer strong-password"), "{}")).await;
     reply.is_refused(404);
 }
+
+#[tokio::test]
+async fn several_generators_live_under_their_own_paths() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("token"), "strong-password").unwrap();
+    let token = folder.path().join("token");
+    let token = token.display();
+    let generator = "{ build: { repository: myorg/myrepo, images: { front: \"ghcr.io/myorg/front:sha-{sha}\" } } }";
+    let text = format!(
+        "tokenFile: {token}\ngithub: {{ auth: {{ tokenFile: {token} }} }}\ngenerators:\n  one: {generator}\n  two: {generator}\n"
+    );
+    let (config, _) = lastgreen::config::Config::parse(&text, "test.yaml").unwrap();
+    let app = lastgreen::app::App::build(config, std::sync::Arc::new(lastgreen::clock::SystemClock::new())).unwrap();
+    for (path, status, words) in [
+        (PATH, 404, "there are several generators"),
+        ("/one/api/v1/getparams.execute", 400, "input.parameters.branch: is missing"),
+        ("/two/api/v1/getparams.execute", 400, "input.parameters.branch: is missing"),
+        ("/three/api/v1/getparams.execute", 404, "there is no generator `three`"),
+    ] {
+        let reply = send(app.plugin_router(), post(path, Some("Bearer strong-password"), "{\"input\":{}}")).await;
+        assert!(reply.is_refused(status).contains(words), "{path}: {}", reply.body);
+    }
+}

@@ -66,6 +66,8 @@ async fn twins_never_get_each_others_digests() {
         stage.ask("patch-1").await.is(&own, "fresh");
         stage.pass(301);
     }
+    let asked = stage.asked();
+    assert_eq!((asked.github(), asked.registry()), (6, 4));
 }
 
 #[tokio::test]
@@ -107,6 +109,8 @@ async fn a_branch_made_again_by_somebody_else_inherits_nothing() {
     stage.ask_head("patch-1", "c1").await.is_nothing("not-yet");
     // The first pull request's record is still its own.
     stage.ask_number("patch-1", 1).await.is(&own, "fresh");
+    let asked = stage.asked();
+    assert_eq!((asked.github(), asked.registry()), (6, 6));
 }
 
 #[tokio::test]
@@ -124,8 +128,11 @@ async fn a_branch_gains_and_loses_its_pull_request() {
         world.open_pull(REPO, Pull::new(1, "feature"));
     });
     stage.pass(301);
+    stage.asked();
     stage.ask_number("feature", 1).await.is(&first, "held");
     stage.ask("feature").await.is(&first, "held");
+    let asked = stage.asked();
+    assert_eq!((asked.github(), asked.registry()), (2, 0));
     // It loses it again, after a newer build.
     stage.push("feature", "a3");
     let third = stage.built("a3");
@@ -136,7 +143,10 @@ async fn a_branch_gains_and_loses_its_pull_request() {
         world.red(REPO, "a3");
     });
     stage.pass(301);
+    stage.asked();
     stage.ask("feature").await.is(&third, "held");
+    let asked = stage.asked();
+    assert_eq!((asked.github(), asked.registry()), (1, 0));
     // Deleted and made again from main, another branch of the same name takes nothing over.
     stage.sim.world(|world| {
         world.delete_branch(REPO, "feature");

@@ -119,7 +119,10 @@ async fn commits_merged_in_from_the_base_are_no_candidates() {
     reply.is_nothing("not-yet");
     assert!(!reply.reason().contains(&sha("m2")[..7]), "{}", reply.reason());
     let build = stage.built("a1");
+    stage.asked();
     stage.ask("feature").await.is(&build, "fresh");
+    let asked = stage.asked();
+    assert_eq!((asked.github(), asked.registry()), (1, 2));
 }
 
 #[tokio::test]
@@ -191,7 +194,10 @@ async fn an_older_commit_is_never_answered_after_a_newer_one() {
     // A re-run of a2 fails: a1 is still green, but older.
     stage.sim.world(|world| world.red(REPO, "a2"));
     stage.pass(301);
+    stage.asked();
     stage.ask("feature").await.is(&second, "held");
+    let asked = stage.asked();
+    assert_eq!((asked.github(), asked.registry()), (1, 2));
 }
 
 #[tokio::test]
@@ -205,4 +211,6 @@ async fn pull_requests_share_a_commit_and_keep_their_own_lines() {
     });
     stage.ask_number("feature", 1).await.is(&build, "fresh");
     stage.ask_number("other", 2).await.is(&build, "fresh");
+    let asked = stage.asked();
+    assert_eq!((asked.github(), asked.registry()), (2, 2));
 }

@@ -152,23 +152,21 @@ impl ImageFinder {
         Search { result, looks, believed: false }
     }
 
-    /// The sets worth trying: a set that some image can never belong to is not asked for.
+    /// The sets worth trying, the recorded one first: a set that some image can never belong to is not asked for.
     fn origins(&self, wanted: &Wanted<'_>, merges: &[CommitSha]) -> Vec<Origin> {
         let possible = |names: &[Names]| {
             self.specs.iter().all(|spec| spec.candidates.iter().any(|(_, template)| names.contains(&template.names())))
         };
+        let recorded = wanted.recorded.filter(|build| build.commit() == wanted.green.commit());
+        let recorded = recorded.map(|build| build.test_merge().map_or(Origin::Head, Origin::TestMerge));
+        let head = possible(&[Names::Head, Names::Moving]).then_some(Origin::Head);
+        let merges =
+            merges.iter().copied().map(Origin::TestMerge).filter(|_| possible(&[Names::TestMerge, Names::Moving]));
         let mut origins = Vec::new();
-        if possible(&[Names::Head, Names::Moving]) {
-            origins.push(Origin::Head);
-        }
-        if possible(&[Names::TestMerge, Names::Moving]) {
-            let recorded = wanted.recorded.filter(|build| build.commit() == wanted.green.commit());
-            let mut merges = merges.to_vec();
-            if let Some(merge) = recorded.and_then(Build::test_merge) {
-                merges.retain(|other| *other != merge);
-                merges.insert(0, merge);
+        for origin in recorded.into_iter().chain(head).chain(merges) {
+            if !origins.contains(&origin) {
+                origins.push(origin);
             }
-            origins.extend(merges.into_iter().map(Origin::TestMerge));
         }
         // With nothing to try, the templates still have to say why.
         if origins.is_empty() {
