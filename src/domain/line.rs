@@ -62,8 +62,13 @@ impl NoLine {
     }
 }
 
-/// Chooses the line that `question` means; `recorded` tells which lines have a record.
-pub fn choose<'a>(snapshot: &'a Snapshot, question: &Question, recorded: impl Fn(&Line) -> bool) -> Chosen<'a> {
+/// Chooses the line that `question` means; `recorded` tells which lines have a record, `had` which head a line once had.
+pub fn choose<'a>(
+    snapshot: &'a Snapshot,
+    question: &Question,
+    recorded: impl Fn(&Line) -> bool,
+    had: impl Fn(&Line, CommitSha) -> bool,
+) -> Chosen<'a> {
     if let Some(number) = question.number {
         return snapshot
             .pulls
@@ -76,7 +81,7 @@ pub fn choose<'a>(snapshot: &'a Snapshot, question: &Question, recorded: impl Fn
     if let Some(head) = question.head_sha
         && usize::from(own.is_some()) + forks.len() > 1
     {
-        return by_head(own, &forks, head);
+        return by_head(own, &forks, head, |line| line.line(&question.branch).is_some_and(|line| had(&line, head)));
     }
     if let Some(own) = own {
         return own;
@@ -93,10 +98,7 @@ pub fn choose<'a>(snapshot: &'a Snapshot, question: &Question, recorded: impl Fn
 
 /// The lines that have the name that was asked for: the own one, if there is one, and every fork's.
 pub fn lines_of_name(snapshot: &Snapshot, branch: &Branch, recorded: impl Fn(&Line) -> bool) -> Vec<Line> {
-    let own = own_line(snapshot, &recorded).map(|own| match own {
-        Chosen::Pull(pull) => Line::Pull(pull.number),
-        Chosen::Branch(_) | Chosen::Nothing(_) => Line::Branch(branch.clone()),
-    });
+    let own = own_line(snapshot, &recorded).and_then(|own| own.line(branch));
     let forks = snapshot.pulls.iter().filter(|pull| pull.from_fork).map(|pull| Line::Pull(pull.number));
     own.into_iter().chain(forks).collect()
 }
@@ -111,22 +113,39 @@ fn own_line<'a>(snapshot: &'a Snapshot, recorded: &impl Fn(&Line) -> bool) -> Op
         .or_else(|| snapshot.own_branch.as_ref().map(Chosen::Branch))
 }
 
-/// Of several lines, the one with this head; else the only one with it among its commits.
-fn by_head<'a>(own: Option<Chosen<'a>>, forks: &[&'a Pull], head: CommitSha) -> Chosen<'a> {
+/// Of several lines, the one with this head; else the only one with it among its commits; else the only one that once
+/// had it.
+fn by_head<'a>(
+    own: Option<Chosen<'a>>,
+    forks: &[&'a Pull],
+    head: CommitSha,
+    had: impl Fn(&Chosen<'a>) -> bool,
+) -> Chosen<'a> {
     let lines: Vec<_> = own.into_iter().chain(forks.iter().map(|pull| Chosen::Pull(pull))).collect();
     let heads: Vec<_> = lines.iter().filter(|line| line.head() == Some(head)).collect();
     if let Some(line) = heads.first() {
         // Where several have the very same head, their builds are the same too.
         return **line;
     }
-    let mut through = lines.iter().filter(|line| line.has(head));
-    match (through.next(), through.next()) {
-        (Some(line), None) => *line,
-        _ => Chosen::Nothing(NoLine::HeadOfNone),
-    }
+    let only = |mut lines: std::vec::IntoIter<Chosen<'a>>| match (lines.next(), lines.next()) {
+        (Some(line), None) => Some(line),
+        _ => None,
+    };
+    let through: Vec<_> = lines.iter().filter(|line| line.has(head)).copied().collect();
+    let once: Vec<_> = lines.iter().filter(|line| had(line)).copied().collect();
+    only(through.into_iter()).or_else(|| only(once.into_iter())).unwrap_or(Chosen::Nothing(NoLine::HeadOfNone))
 }
 
 impl Chosen<'_> {
+    /// The line that was chosen, if the branch that was asked for is `branch`.
+    fn line(&self, branch: &Branch) -> Option<Line> {
+        match self {
+            Self::Pull(pull) => Some(Line::Pull(pull.number)),
+            Self::Branch(_) => Some(Line::Branch(branch.clone())),
+            Self::Nothing(_) => None,
+        }
+    }
+
     fn head(&self) -> Option<CommitSha> {
         match self {
             Self::Pull(pull) => Some(pull.head),
@@ -190,7 +209,9 @@ mod tests {
     }
 
     fn chosen(snapshot: &Snapshot, question: &Question, recorded: &[u64]) -> String {
-        match choose(snapshot, question, |line| matches!(line, Line::Pull(number) if recorded.contains(number))) {
+        let recorded = |line: &Line| matches!(line, Line::Pull(number) if recorded.contains(number));
+        let had = |line: &Line, head: CommitSha| *line == Line::Pull(2) && head == sha('e');
+        match choose(snapshot, question, recorded, had) {
             Chosen::Pull(pull) => format!("#{}", pull.number),
             Chosen::Branch(_) => "branch".to_owned(),
             Chosen::Nothing(why) => format!("{why:?}"),
@@ -210,6 +231,7 @@ mod tests {
         assert_eq!(chosen(&world, &question(None, Some('a')), &[]), "#1");
         assert_eq!(chosen(&world, &question(None, Some('c')), &[]), "#3");
         assert_eq!(chosen(&world, &question(None, Some('d')), &[1, 2]), "HeadOfNone");
+        assert_eq!(chosen(&world, &question(None, Some('e')), &[1]), "#2");
         let alone = snapshot(None, vec![pull(2, true, 'b')]);
         assert_eq!(chosen(&alone, &question(None, Some('d')), &[]), "#2");
     }

@@ -280,3 +280,19 @@ async fn two_pull_requests_from_a_branch_that_looks_like_a_template_freeze_nobod
     stage.ask("{{x}}").await.is_nothing("not-yet");
     stage.ask_head("{{x}}", "one1").await.is_nothing("not-yet");
 }
+
+#[tokio::test]
+async fn a_head_that_was_force_pushed_away_still_tells_twins_apart() {
+    let stage = twins(Setup { generator: "    forks: allow\n    hold: never", ..Setup::default() }).await;
+    let (own, forks) = (stage.built("a1"), stage.built("f1"));
+    stage.ask_head("patch-1", "a1").await.is(&own, "fresh");
+    stage.ask_head("patch-1", "f1").await.is(&forks, "fresh");
+    stage.sim.world(|world| world.force_push(REPO, "patch-1", "a2", &["m1"]));
+    let second = stage.built("a2");
+    // Argo CD's list is from before the push: doubted at first, then GitHub's head is walked.
+    stage.pass(301);
+    stage.ask_head("patch-1", "a1").await.is(&own, "held");
+    stage.pass(16);
+    stage.ask_head("patch-1", "a1").await.is(&second, "fresh");
+    stage.ask_head("patch-1", "f1").await.is(&forks, "fresh");
+}

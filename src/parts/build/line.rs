@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BuildPart, Meant, Outcome, Resolution, gate::Walk};
+use super::{BuildPart, Meant, Outcome, Resolution, gate::Walk, sightings::SECOND_LOOK};
 use crate::{
     clock::Moment,
     domain::{
@@ -88,7 +88,8 @@ impl BuildPart {
         let key =
             |line| LineKey { generator: Arc::clone(&self.options.generator), repository: snapshot.repository.id, line };
         let recorded = |line: &Line| self.ledger.has_item(&key(line.clone()));
-        match choose(snapshot, question, recorded) {
+        let had = |line: &Line, head| self.sightings.knows_head(snapshot.repository.id, line, head);
+        match choose(snapshot, question, recorded, had) {
             Chosen::Nothing(no_line) => Err(no_line),
             Chosen::Pull(pull) => Ok(MeantLine {
                 key: key(Line::Pull(pull.number)),
@@ -247,7 +248,8 @@ impl BuildPart {
             // A pull request cannot cease to exist: where one was known, this is a lack of permission at best.
             let settled = doubt.is_ok() && !matches!(no_line, NoLine::NoSuchPull(_));
             if !settled {
-                let (again_at, is_new) = doubt.map_or_else(|doubt| (doubt.due, doubt.is_new), |()| (asked, false));
+                let (again_at, is_new) =
+                    doubt.map_or_else(|doubt| (doubt.due, doubt.is_new), |()| (asked + SECOND_LOOK, false));
                 let ambiguous = line.is_none() && no_line == NoLine::HeadOfNone;
                 let doubt = StaleRead { reason: no_line.reason(), again_at, is_new };
                 return Ok(Resolution { ambiguous, ..Resolution::doubted(line, doubt) });
