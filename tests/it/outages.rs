@@ -120,17 +120,6 @@ async fn trust_is_not_earned_during_an_outage() {
 }
 
 #[tokio::test]
-async fn that_a_line_had_nothing_is_knowledge() {
-    let stage = Stage::new(Setup::default()).await;
-    stage.pull(1, "feature", "a1");
-    stage.sim.world(|world| world.pending(REPO, "a1"));
-    stage.ask("feature").await.is_nothing("not-yet");
-    stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
-    stage.pass(301);
-    stage.ask_number("feature", 1).await.is_nothing("unknown");
-}
-
-#[tokio::test]
 async fn hold_ends_on_not_yet_only() {
     let stage = Stage::new(Setup { generator: "    hold: 1h", ..Setup::default() }).await;
     stage.pull(1, "feature", "a1");
@@ -276,6 +265,7 @@ async fn a_line_that_had_nothing_has_nothing_during_an_outage() {
     stage.pass(301);
     stage.ask("feature").await.is_nothing("unknown");
     stage.ask_head("feature", "a1").await.is_nothing("unknown");
+    stage.ask_number("feature", 1).await.is_nothing("unknown");
 }
 
 #[tokio::test]
