@@ -112,6 +112,8 @@ struct State {
 #[derive(Debug)]
 struct Entry {
     known: Known,
+    /// When it was recorded that there is nothing.
+    nothing_since: Moment,
     /// How long the upstreams have said *not yet* since the item was last ready, and when they last said it.
     spent: Duration,
     not_yet_at: Option<Moment>,
@@ -196,7 +198,8 @@ impl Ledger {
         if now != known {
             return Ok(false);
         }
-        state.lines.insert(key.clone(), Entry::new(Known::Nothing));
+        let nothing_since = self.clock.now();
+        state.lines.insert(key.clone(), Entry { nothing_since, ..Entry::new(Known::Nothing) });
         Ok(true)
     }
 
@@ -229,21 +232,25 @@ impl Ledger {
     }
 
     /// What was recorded for another line of the same own branch (its pull request, or the branch without one), if
-    /// that is newer than `than`.
-    pub fn newer_of_same_branch(&self, key: &LineKey, branch: &Branch, than: Option<&Record>) -> Option<Arc<Record>> {
+    /// that is newer than what is known of this one, be it an item or nothing.
+    pub fn newer_of_same_branch(&self, key: &LineKey, branch: &Branch) -> Option<Arc<Record>> {
         let name = (Arc::clone(&key.generator), key.repository, branch.clone());
-        let lines = self.state().by_name.get(&name)?.clone();
+        let state = self.state();
+        let entry = |line: &Line| state.lines.get(&LineKey { line: line.clone(), ..key.clone() });
+        let since = entry(&key.line).map_or(Moment::START, |entry| match &entry.known {
+            Known::Item(record) => record.as_of,
+            Known::Nothing | Known::Never => entry.nothing_since,
+        });
         // Only a change between the two kinds is the same branch for sure: a later pull request is another one.
         let other_kind = |line: &&Line| {
             matches!((line, &key.line), (Line::Pull(_), Line::Branch(_)) | (Line::Branch(_), Line::Pull(_)))
         };
-        lines
-            .iter()
-            .rev()
-            .filter(other_kind)
-            .filter_map(|line| self.item(&LineKey { line: line.clone(), ..key.clone() }))
-            .find(|record| record.own)
-            .filter(|record| than.is_none_or(|own| own.as_of < record.as_of))
+        let records =
+            state.by_name.get(&name)?.iter().filter(other_kind).filter_map(|line| match &entry(line)?.known {
+                Known::Item(record) if record.own => Some(record),
+                _ => None,
+            });
+        records.max_by_key(|record| record.as_of).filter(|record| record.as_of > since).cloned()
     }
 
     /// The line under a branch's name that was recorded last and still has its item; an own one before a fork's.
@@ -330,7 +337,7 @@ impl State {
 
 impl Entry {
     fn new(known: Known) -> Self {
-        Self { known, spent: Duration::ZERO, not_yet_at: None }
+        Self { known, nothing_since: Moment::START, spent: Duration::ZERO, not_yet_at: None }
     }
 
     fn ready(&mut self) {

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::{Branch, CommitSha, Pull, Question, Snapshot, Tip};
+use super::{Branch, CommitSha, Commits, Pull, Question, Snapshot, Tip};
 
 /// What a record belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -119,7 +119,7 @@ fn by_head<'a>(
     own: Option<Chosen<'a>>,
     forks: &[&'a Pull],
     head: CommitSha,
-    had: impl Fn(&Chosen<'a>) -> bool,
+    once_had_it: impl Fn(&Chosen<'a>) -> bool,
 ) -> Chosen<'a> {
     let lines: Vec<_> = own.into_iter().chain(forks.iter().map(|pull| Chosen::Pull(pull))).collect();
     let heads: Vec<_> = lines.iter().filter(|line| line.head() == Some(head)).collect();
@@ -131,8 +131,10 @@ fn by_head<'a>(
         (Some(line), None) => Some(line),
         _ => None,
     };
-    let through: Vec<_> = lines.iter().filter(|line| line.has(head)).copied().collect();
-    let once: Vec<_> = lines.iter().filter(|line| had(line)).copied().collect();
+    // Of a line whose commits are not loaded nobody knows whether it has the head, too.
+    let all_loaded = lines.iter().all(|line| line.commits().is_some());
+    let through: Vec<_> = lines.iter().filter(|line| all_loaded && line.has(head)).copied().collect();
+    let once: Vec<_> = lines.iter().filter(|line| once_had_it(line)).copied().collect();
     only(through.into_iter()).or_else(|| only(once.into_iter())).unwrap_or(Chosen::Nothing(NoLine::HeadOfNone))
 }
 
@@ -154,13 +156,16 @@ impl Chosen<'_> {
         }
     }
 
-    fn has(&self, sha: CommitSha) -> bool {
-        let commits = match self {
+    fn commits(&self) -> Option<&Commits> {
+        match self {
             Self::Pull(pull) => pull.commits.as_ref(),
             Self::Branch(tip) => Some(&tip.commits),
             Self::Nothing(_) => None,
-        };
-        commits.is_some_and(|commits| commits.loaded.iter().any(|commit| commit.sha == sha))
+        }
+    }
+
+    fn has(&self, sha: CommitSha) -> bool {
+        self.commits().is_some_and(|commits| commits.loaded.iter().any(|commit| commit.sha == sha))
     }
 }
 

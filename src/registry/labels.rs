@@ -149,15 +149,18 @@ impl Host {
         let digest = digest_in(&descriptor.digest)?;
         let size = usize::try_from(descriptor.size).ok().filter(|size| *size <= MAX_BYTES);
         let size = size.ok_or_else(|| unusable("its configuration is too large"))?;
-        let reply = self.blob(account, image, &digest, size).await?;
+        let reply = self.blob(account, image, &digest, MAX_BYTES).await?;
         if reply.status == reqwest::StatusCode::NOT_FOUND {
             return Err(self.error(Kind::NotFound, format!("`{}` has no `{digest}`", image.name())).into());
         }
         if !reply.status.is_success() {
             return Err(self.unexpected("it", reply.status).into());
         }
-        if reply.body.len() != size || Digest::of(&reply.body) != digest {
+        if Digest::of(&reply.body) != digest {
             return Err(self.forged());
+        }
+        if reply.body.len() != size {
+            return Err(unusable("its manifest names another size of its configuration"));
         }
         let config: ImageConfig =
             serde_json::from_slice(&reply.body).map_err(|_| unusable("its configuration is none"))?;

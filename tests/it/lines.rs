@@ -159,6 +159,43 @@ async fn a_branch_gains_and_loses_its_pull_request() {
 }
 
 #[tokio::test]
+async fn a_withdrawn_preview_does_not_come_back_by_taking_over() {
+    let stage = Stage::new(Setup { generator: "    hold: 1h", ..Setup::default() }).await;
+    stage.sim.world(|world| world.create_branch(REPO, "feature", "m1"));
+    stage.push("feature", "a1");
+    let build = stage.built("a1");
+    stage.ask("feature").await.is(&build, "fresh");
+    stage.push("feature", "a2");
+    stage.sim.world(|world| {
+        world.red(REPO, "a1");
+        world.red(REPO, "a2");
+        world.open_pull(REPO, Pull::new(1, "feature"));
+    });
+    stage.pass(301);
+    stage.ask("feature").await.is(&build, "held");
+    stage.pass(1801);
+    stage.ask("feature").await.is(&build, "held");
+    stage.pass(1801);
+    for _ in 0..3 {
+        stage.ask("feature").await.is_nothing("not-yet");
+        stage.pass(301);
+    }
+}
+
+#[tokio::test]
+async fn a_commit_before_the_pull_requests_own_is_taken_over_without_doubt() {
+    let stage = Stage::new(Setup::default()).await;
+    stage.sim.world(|world| world.create_branch(REPO, "feature", "m1"));
+    let base = stage.built("m1");
+    stage.ask("feature").await.is(&base, "fresh");
+    stage.push("feature", "a1");
+    stage.sim.world(|world| world.open_pull(REPO, Pull::new(1, "feature")));
+    let build = stage.built("a1");
+    stage.pass(301);
+    stage.ask("feature").await.is(&build, "fresh");
+}
+
+#[tokio::test]
 async fn several_forks_of_one_name_need_a_number() {
     let stage = Stage::new(allowing_forks()).await;
     fork(&stage, 1, "patch-1", "f1");
@@ -237,15 +274,19 @@ async fn githubs_head_may_be_behind_the_one_that_was_seen() {
 }
 
 #[tokio::test]
-async fn a_head_of_none_of_several_lines_gets_nobodys_digests() {
+async fn a_head_of_none_of_several_lines_deletes_and_freezes_nothing() {
     let stage = twins(allowing_forks()).await;
-    let own = stage.built("a1");
-    stage.ask_head("patch-1", "a1").await.is(&own, "fresh");
-    // Pushed and gone again before we read: settled by a second read within the time of the answer.
-    let answer = stage.asking(json!({"branch": "patch-1", "head_sha": sha("gone")}));
-    let reply = stage.until(answer).await;
+    // Pushed and gone again before we read; nothing was answered: settled by a second read within the answer's time.
+    let gone = || json!({"branch": "patch-1", "head_sha": sha("gone")});
+    let reply = stage.until(stage.asking(gone())).await;
     reply.is_nothing("not-yet");
     assert!(reply.reason().contains("pass `number`"), "{}", reply.reason());
+    // One of the lines was answered: it is the only one that has something to lose.
+    let own = stage.built("a1");
+    stage.ask_head("patch-1", "a1").await.is(&own, "fresh");
+    stage.ask_with(gone()).await.is(&own, "held");
+    stage.pass(301);
+    stage.ask_with(gone()).await.is(&own, "held");
 }
 
 #[tokio::test]

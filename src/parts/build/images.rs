@@ -255,7 +255,7 @@ impl ImageFinder {
             Ok(labels) => labels,
             // Somebody has cleaned up a part of the image: that is no build, and nobody else's problem.
             Err(error) if error.kind == Kind::NotFound => {
-                return Ok(Found::Other(format!("is there, but incomplete: {error}")).into());
+                return Ok(incomplete(&error).into());
             }
             Err(error) => return Err(error),
         };
@@ -316,9 +316,12 @@ impl ImageFinder {
                     image.labels.insert(name.clone(), value);
                 }
             }
-            // Parts that somebody has cleaned up stay away; the digest is the build's all the same.
+            // A part that is not there (yet) makes the image incomplete, which is nobody else's problem.
             Err(error) if error.kind == Kind::NotFound => {
-                image.labels.extend(wanted.iter().map(|name| (name.clone(), String::new())));
+                let reference = format!("{}:{}", image.image, image.tag);
+                tried.looks.retain(|look| look.reference != reference);
+                tried.looks.push(look(&tried.key, reference, incomplete(&error)));
+                tried.image = None;
             }
             Err(error) => {
                 tried.image = None;
@@ -404,6 +407,10 @@ fn context<'a>(commit: &'a CommitSha, test_merge: Option<&'a CommitSha>, wanted:
 
 fn look(key: &str, reference: String, found: Found) -> Look {
     Look { key: key.to_owned(), reference, found }
+}
+
+fn incomplete(error: &UpstreamError) -> Found {
+    Found::Other(format!("is there, but incomplete: {error}"))
 }
 
 pub(super) fn yes(digest: &Digest) -> Found {

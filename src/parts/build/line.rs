@@ -28,6 +28,8 @@ pub(super) struct MeantLine {
     pub(super) head: CommitSha,
     pub(super) from_fork: bool,
     test_merge: Option<CommitSha>,
+    /// Whether its record was just taken over from another line, so that the commit may lie before its own ones.
+    took_over: bool,
     /// Its commits, where the reading brought them.
     commits: Option<Commits>,
 }
@@ -97,6 +99,7 @@ impl BuildPart {
                 head: pull.head,
                 from_fork: pull.from_fork,
                 test_merge: pull.test_merge,
+                took_over: false,
                 commits: pull.commits.clone(),
             }),
             Chosen::Branch(tip) => Ok(MeantLine {
@@ -105,6 +108,7 @@ impl BuildPart {
                 head: tip.head,
                 from_fork: false,
                 test_merge: None,
+                took_over: false,
                 commits: Some(tip.commits.clone()),
             }),
         }
@@ -163,7 +167,7 @@ impl BuildPart {
     /// pull request keeps its preview, if the recorded commit is in its history.
     pub(super) async fn record_of(
         &self,
-        meant: &MeantLine,
+        meant: &mut MeantLine,
         chain: &Chain,
         repository: &Repository,
     ) -> Result<Option<Arc<Record>>, UpstreamError> {
@@ -171,7 +175,7 @@ impl BuildPart {
         if meant.from_fork {
             return Ok(own);
         }
-        let Some(other) = self.ledger.newer_of_same_branch(&meant.key, &meant.branch, own.as_deref()) else {
+        let Some(other) = self.ledger.newer_of_same_branch(&meant.key, &meant.branch) else {
             return Ok(own);
         };
         let commit = other.build.commit();
@@ -181,6 +185,7 @@ impl BuildPart {
         if !in_history {
             return Ok(own);
         }
+        meant.took_over = true;
         // That the ledger cannot be written costs only the move: the record itself is still where it was.
         let _ = self.ledger.take_over(&meant.key, &other, own.as_ref()).await;
         Ok(Some(other))
@@ -195,7 +200,8 @@ impl BuildPart {
         chain: &Chain,
         record: Option<&Record>,
     ) -> Option<CommitSha> {
-        let recorded = || record.map(|record| record.build.commit()).filter(|_| chain.end != ChainEnd::Limit);
+        let reaches = chain.end != ChainEnd::Limit && !meant.took_over;
+        let recorded = || record.map(|record| record.build.commit()).filter(|_| reaches);
         let expected = question
             .head_sha
             .or_else(|| self.sightings.last_head(meant.key.repository, &meant.key.line))
@@ -233,29 +239,36 @@ impl BuildPart {
         no_line: NoLine,
         asked: Moment,
     ) -> Result<Resolution, QuestionError> {
+        if no_line == NoLine::SeveralForks {
+            // Whatever closed line had the name, the open ones of strangers inherit nothing.
+            return Ok(Resolution::of(Outcome::NotYet, None, no_line.reason()));
+        }
         let repository = reading.snapshot.repository.id;
         let read = reading.snapshot.began;
-        let line = match no_line {
-            // Whatever closed line had the name, the open ones of strangers inherit nothing.
-            NoLine::SeveralForks => None,
-            _ => self.line_without_github(question, Some(repository)),
-        };
+        let line = self.line_without_github(question, Some(repository));
+        let ambiguous = line.is_none() && !self.answered_lines(question, repository).is_empty();
         let expected = question.head_sha.or_else(|| line.as_ref().and_then(|meant| self.last_known(meant)));
-        if let Some(expected) = expected.filter(|_| no_line != NoLine::SeveralForks) {
+        if let Some(expected) = expected {
             let place =
                 line.as_ref().map_or_else(|| Line::Branch(question.branch.clone()), |meant| meant.key.line.clone());
             let doubt = self.sightings.doubt(repository, &place, expected, expected, read, asked);
-            // A pull request cannot cease to exist: where one was known, this is a lack of permission at best.
-            let settled = doubt.is_ok() && !matches!(no_line, NoLine::NoSuchPull(_));
+            let settled = doubt.is_ok()
+                && match no_line {
+                    // A pull request cannot cease to exist: where one was known, this is a lack of permission at best.
+                    NoLine::NoSuchPull(_) => false,
+                    // The name is there all the same; which line has lost this head, nobody can tell.
+                    NoLine::HeadOfNone => line.is_none() && !ambiguous,
+                    NoLine::NoSuchBranch | NoLine::SeveralForks => true,
+                };
             if !settled {
                 let (again_at, is_new) =
                     doubt.map_or_else(|doubt| (doubt.due, doubt.is_new), |()| (asked + SECOND_LOOK, false));
-                let ambiguous = line.is_none() && no_line == NoLine::HeadOfNone;
                 let doubt = StaleRead { reason: no_line.reason(), again_at, is_new };
                 return Ok(Resolution { ambiguous, ..Resolution::doubted(line, doubt) });
             }
         }
-        if no_line == NoLine::NoSuchBranch && question.branch.looks_unrendered() && question.number.is_none() {
+        let unrendered = question.branch.looks_unrendered() && question.number.is_none();
+        if no_line == NoLine::NoSuchBranch && unrendered && line.is_none() && !ambiguous {
             // A pull request that was just opened may not have been there when memory was filled.
             if read < asked {
                 let doubt = StaleRead { reason: no_line.reason(), again_at: asked, is_new: true };
@@ -275,8 +288,7 @@ impl BuildPart {
     /// What a failure before anything is known of a line's record means: nobody can tell whether another line's record
     /// is its own.
     pub(super) fn failed_early(&self, meant: &MeantLine, error: &UpstreamError) -> Resolution {
-        let own = self.ledger.item(&meant.key);
-        let other = self.ledger.newer_of_same_branch(&meant.key, &meant.branch, own.as_deref());
+        let other = self.ledger.newer_of_same_branch(&meant.key, &meant.branch);
         let ambiguous = !meant.from_fork && other.is_some();
         Resolution { ambiguous, ..Resolution::failed(Some(meant.meant()), error, self.clock.now()) }
     }
@@ -292,16 +304,26 @@ impl BuildPart {
     pub(super) fn unread(&self, question: &Question, error: &UpstreamError) -> Resolution {
         let repository = self.ledger.repository(&self.options.repository);
         let line = self.line_without_github(question, repository);
-        let mut resolution = Resolution::failed(line, error, self.clock.now());
-        let lines = repository.map(|id| self.sightings.lines_of(id, &question.branch)).unwrap_or_default();
-        let answered = |line: &Line| {
-            let key =
-                LineKey { generator: Arc::clone(&self.options.generator), repository: repository?, line: line.clone() };
-            self.ledger.item(&key)
+        // Of several lines nobody can tell which is meant; that matters only where some of them were answered. And a
+        // line that has just come from another one may have been answered as that.
+        let ambiguous = match (&line, repository) {
+            (None, Some(repository)) => !self.answered_lines(question, repository).is_empty(),
+            (Some(meant), _) => {
+                meant.own
+                    && !self.ledger.has_item(&meant.key)
+                    && self.ledger.newer_of_same_branch(&meant.key, &meant.branch).is_some()
+            }
+            (None, None) => false,
         };
-        // Of several lines nobody can tell which is meant; that matters only where one of them was answered.
-        resolution.ambiguous = resolution.line.is_none() && lines.iter().any(|line| answered(line).is_some());
-        resolution
+        Resolution { ambiguous, ..Resolution::failed(line, error, self.clock.now()) }
+    }
+
+    /// Those lines of the name that was asked for which have an item.
+    fn answered_lines(&self, question: &Question, repository: u64) -> Vec<Line> {
+        let key =
+            |line: &Line| LineKey { generator: Arc::clone(&self.options.generator), repository, line: line.clone() };
+        let lines = self.sightings.lines_of(repository, &question.branch);
+        lines.iter().filter(|line| self.ledger.has_item(&key(line))).cloned().collect()
     }
 
     /// The line that a question means by what is remembered alone: the number; else the line that once had this head;
@@ -318,7 +340,11 @@ impl BuildPart {
             (None, None, _) if recorded().is_some() => recorded()?,
             (None, _, [only]) => only.clone(),
             (None, _, []) => recorded()?,
-            (None, ..) => return None,
+            // Of several, the only one that was answered: the others have nothing to lose.
+            (None, ..) => match self.answered_lines(question, repository).as_slice() {
+                [only] => only.clone(),
+                _ => return None,
+            },
         };
         let key = LineKey { generator: Arc::clone(&self.options.generator), repository, line };
         let own = self.ledger.item(&key).is_none_or(|record| record.own);

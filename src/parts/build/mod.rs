@@ -146,7 +146,7 @@ impl BuildPart {
             Err(error) => return Ok(self.failed_early(&meant, &error)),
         };
         self.remember(question, reading, &meant);
-        let record = match self.record_of(&meant, &walk.chain(), &reading.snapshot.repository).await {
+        let record = match self.record_of(&mut meant, &walk.chain(), &reading.snapshot.repository).await {
             Ok(record) => record,
             Err(error) => return Ok(self.failed_early(&meant, &error)),
         };

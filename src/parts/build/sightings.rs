@@ -86,7 +86,10 @@ impl Sightings {
     pub(super) fn believe(&self, repository: u64, line: &Line, head: CommitSha) {
         let key = (repository, line.clone());
         let mut sighting = self.lines.get(&key).map_or_else(Sighting::default, |known| (*known).clone());
-        if sighting.heads.back() == Some(&head) {
+        // A head that is shown again refutes every doubt that had it missing, or had another in its place.
+        let doubts = sighting.doubts.len();
+        sighting.doubts.retain(|doubt| doubt.head == head && doubt.missing != head);
+        if sighting.heads.back() == Some(&head) && sighting.doubts.len() == doubts {
             return;
         }
         sighting.heads.retain(|known| *known != head);
@@ -182,6 +185,9 @@ mod tests {
         assert_eq!(sightings.last_head(1, &line), Some(sha('b')));
         assert_eq!(doubt('b', '1', 30), Ok(()));
         assert_eq!(doubt('b', '2', 30), unsettled(35, true));
+        // Another head that was believed in between refutes what was settled.
+        sightings.believe(1, &line, sha('c'));
+        assert_eq!(doubt('b', '1', 30), unsettled(35, true));
         // Memory from before the question is no first read.
         assert_eq!(
             sightings.doubt(1, &line, sha('b'), sha('3'), second(30), second(90)),
