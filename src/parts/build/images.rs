@@ -272,7 +272,7 @@ impl ImageFinder {
     }
 
     /// A tag's digest; one that was found may be as old as `found_since`, an absence as old as `absent_since`.
-    async fn resolve(
+    pub(super) async fn resolve(
         &self,
         name: &ImageName,
         tag: &Tag,
@@ -331,36 +331,6 @@ impl ImageFinder {
         tried
     }
 
-    /// Where a tag of the commit is absent for longer, looks whether the workflow tags the test merge instead.
-    async fn hint_at_test_merges(&self, wanted: &Wanted<'_>, merges: &[CommitSha], looks: &mut [Look]) {
-        let Some(&merge) = merges.first() else { return };
-        for spec in &self.specs {
-            for (name, template) in &spec.candidates {
-                if template.names() != Names::Head {
-                    continue;
-                }
-                let Some(Ok(tag)) = render(template, Origin::Head, wanted) else { continue };
-                let reference = format!("{name}:{tag}");
-                let Some(look) =
-                    looks.iter_mut().find(|look| look.reference == reference && look.found == Found::Absent)
-                else {
-                    continue;
-                };
-                let Ok(Presence::Absent { seen_at }) = self.registries.resolve(name, &tag, wanted.since).await else {
-                    continue;
-                };
-                // A build that is merely late should not cost a request more.
-                if !self.sightings.absent_again(name, &tag, seen_at) && !wanted.thorough {
-                    continue;
-                }
-                let Ok(other) = template.render(&context(&merge, None, wanted)) else { continue };
-                if let Ok(Some(_)) = self.resolve(name, &other, Moment::START, wanted.since).await {
-                    look.found = Found::OnlyTestMerge { reference: format!("{name}:{other}") };
-                }
-            }
-        }
-    }
-
     /// Asks for what `head` would need before GitHub has answered; what comes of it is found in the cache.
     pub(super) async fn look_ahead(&self, head: CommitSha, branch: &Branch, number: Option<u64>, since: Moment) {
         let context = TagContext { commit: &head, test_merge: None, number, branch };
@@ -390,7 +360,7 @@ fn recorded<'a>(spec: &ImageSpec, origin: Origin, wanted: &Wanted<'a>) -> Option
 }
 
 /// The tag of a template for an origin; `None` where the template can never lead there.
-fn render(template: &TagTemplate, origin: Origin, wanted: &Wanted<'_>) -> Option<Result<Tag, String>> {
+pub(super) fn render(template: &TagTemplate, origin: Origin, wanted: &Wanted<'_>) -> Option<Result<Tag, String>> {
     let commit = wanted.green.commit();
     let merge = match (template.names(), origin) {
         (Names::Head, Origin::TestMerge(_)) => return None,
@@ -401,7 +371,11 @@ fn render(template: &TagTemplate, origin: Origin, wanted: &Wanted<'_>) -> Option
     Some(template.render(&context(&commit, merge.as_ref(), wanted)).map_err(|why| why.to_string()))
 }
 
-fn context<'a>(commit: &'a CommitSha, test_merge: Option<&'a CommitSha>, wanted: &Wanted<'a>) -> TagContext<'a> {
+pub(super) fn context<'a>(
+    commit: &'a CommitSha,
+    test_merge: Option<&'a CommitSha>,
+    wanted: &Wanted<'a>,
+) -> TagContext<'a> {
     TagContext { commit, test_merge, number: wanted.number, branch: wanted.branch }
 }
 

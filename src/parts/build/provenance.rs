@@ -4,11 +4,13 @@
 //! revision counts as the head that was merged; every other commit that is not on the walk is foreign.
 
 use super::{
-    considered::Found,
-    images::{ImageFinder, Origin, Tagged, Wanted, yes},
+    considered::{Found, Look},
+    images::{ImageFinder, Origin, Tagged, Wanted, context, render, yes},
 };
 use crate::{
-    domain::{CommitSha, Digest},
+    clock::Moment,
+    domain::{CommitSha, Digest, Names},
+    registry::Presence,
     upstream::UpstreamError,
 };
 
@@ -59,5 +61,35 @@ impl ImageFinder {
         let &[base, head] = facts.parents.as_slice() else { return Ok(None) };
         let test_merge = facts.by_github && facts.headline == format!("Merge {head} into {base}");
         Ok((test_merge && wanted.chain.contains(head)).then_some(head))
+    }
+
+    /// Where a tag of the commit is absent for longer, looks whether the workflow tags the test merge instead.
+    pub(super) async fn hint_at_test_merges(&self, wanted: &Wanted<'_>, merges: &[CommitSha], looks: &mut [Look]) {
+        let Some(&merge) = merges.first() else { return };
+        for spec in &self.specs {
+            for (name, template) in &spec.candidates {
+                if template.names() != Names::Head {
+                    continue;
+                }
+                let Some(Ok(tag)) = render(template, Origin::Head, wanted) else { continue };
+                let reference = format!("{name}:{tag}");
+                let Some(look) =
+                    looks.iter_mut().find(|look| look.reference == reference && look.found == Found::Absent)
+                else {
+                    continue;
+                };
+                let Ok(Presence::Absent { seen_at }) = self.registries.resolve(name, &tag, wanted.since).await else {
+                    continue;
+                };
+                // A build that is merely late should not cost a request more.
+                if !self.sightings.absent_again(name, &tag, seen_at) && !wanted.thorough {
+                    continue;
+                }
+                let Ok(other) = template.render(&context(&merge, None, wanted)) else { continue };
+                if let Ok(Some(_)) = self.resolve(name, &other, Moment::START, wanted.since).await {
+                    look.found = Found::OnlyTestMerge { reference: format!("{name}:{other}") };
+                }
+            }
+        }
     }
 }
