@@ -9,3 +9,4 @@ mod documents;
 mod proxy;
 mod refusals;
 mod snapshots;
+mod tls;
