@@ -61,6 +61,8 @@ async fn a_moving_tag_without_a_label_proves_nothing_unless_the_head_is_trusted(
     let reply = stage.ask("feature").await;
     reply.is_nothing("not-yet");
     assert!(reply.reason().contains("has no label org.opencontainers.image.revision"), "{}", reply.reason());
+    let asked = stage.asked();
+    assert_eq!((asked.github(), asked.registry()), (1, 6));
 
     let trusting = || Setup { build: "      unlabelledTags: trustHead", ..Setup::tags("pr-{number}") };
     let stage = green_head(trusting()).await;

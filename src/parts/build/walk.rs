@@ -1,5 +1,7 @@
 //! The walk along a line: the newest commit that is green and complete wins.
 
+use std::sync::Arc;
+
 use super::{
     BuildPart, Considered, Outcome, Resolution,
     considered::reason,
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::Moment,
-    domain::{Build, Chain, ChainEnd, GreenBuild, Question, Verdict},
+    domain::{Build, Chain, ChainEnd, Commit, GreenBuild, Question, Verdict},
     ledger::Record,
     upstream::{Kind, UpstreamError},
 };
@@ -66,8 +68,7 @@ impl BuildPart {
                 }
                 break;
             };
-            let (considered, step) = self.consider_commit(walk, &chain, index, view).await;
-            debug_assert_eq!(considered.commit, commit.sha);
+            let (considered, step) = self.consider_commit(walk, &chain, (index, commit), view).await;
             ended.considered.push(considered);
             match step {
                 Step::Found(build, believed) => {
@@ -92,10 +93,9 @@ impl BuildPart {
         &self,
         walk: &Walk<'_>,
         chain: &Chain,
-        index: usize,
+        (index, commit): (usize, &Arc<Commit>),
         view: View<'_>,
     ) -> (Considered, Step) {
-        let commit = &chain.commits[index];
         let mut considered =
             Considered { commit: commit.sha, verdict: Ok(Verdict::NoChecks), checks: Vec::new(), looks: Vec::new() };
         let judged = match walk.judge(commit).await {
