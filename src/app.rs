@@ -13,10 +13,10 @@ use crate::{
     generator::{Generator, GeneratorOptions, Hold},
     github::{self, GitHub},
     http::{self, Plugin, Tokens},
-    ledger::Ledger,
+    ledger::{Ledger, LedgerOptions, Source},
     parts::build::{BuildOptions, BuildPart},
     registry::{self, Registries},
-    upstream::{PaceLimits, SecretFile},
+    upstream::{PaceLimits, Secret, SecretFile},
 };
 
 /// Everything that one process is made of.
@@ -26,6 +26,8 @@ pub struct App {
     pub github: Arc<GitHub>,
     /// The registries.
     pub registries: Arc<Registries>,
+    /// What was answered.
+    pub ledger: Arc<Ledger>,
     /// The generators by name.
     pub generators: BTreeMap<Arc<str>, Arc<Generator>>,
     plugin: Arc<Plugin>,
@@ -35,7 +37,7 @@ pub struct App {
 impl App {
     /// Builds everything that a configuration asks for. Nothing is sent yet.
     pub fn build(config: Config, clock: SharedClock) -> anyhow::Result<Self> {
-        let ledger = Arc::new(Ledger::in_memory(config.ledger.trust_after, Arc::clone(&clock)));
+        let ledger = Ledger::new(ledger_options(config.ledger, &clock), Arc::clone(&clock));
         let github = GitHub::new(github_options(config.github), Arc::clone(&clock)).context("cannot set up GitHub")?;
         let github = Arc::new(github);
         let registries = config.registries.into_iter().map(registry_options).collect();
@@ -63,7 +65,7 @@ impl App {
         }
         let tokens = Tokens::new(SecretFile::new(config.token_file, Arc::clone(&clock)));
         let plugin = Arc::new(Plugin { generators: generators.clone(), tokens, clock: Arc::clone(&clock) });
-        Ok(Self { github, registries, generators, plugin, clock })
+        Ok(Self { github, registries, ledger, generators, plugin, clock })
     }
 
     /// The routes of the plugin's listener.
@@ -94,6 +96,16 @@ impl App {
         tokio::try_join!(plugin, ops, signal).context("a listener broke down")?;
         Ok(())
     }
+}
+
+fn ledger_options(config: config::Ledger, clock: &SharedClock) -> LedgerOptions {
+    let source = match config.place {
+        config::LedgerPlace::Memory => Source::Memory,
+        config::LedgerPlace::Sqlite(path) => Source::Sqlite(path),
+        config::LedgerPlace::Postgres(url) => Source::Postgres(Secret::new(url)),
+        config::LedgerPlace::UrlFile(path) => Source::UrlFile(SecretFile::new(path, Arc::clone(clock))),
+    };
+    LedgerOptions { source, trust_after: config.trust_after }
 }
 
 fn github_options(config: config::GitHub) -> github::Options {

@@ -4,9 +4,11 @@
 //! |---|---|---|
 //! | ready | the item, recorded before it is sent | the item |
 //! | ready, but older than what was answered last on the same walk | | what was answered last |
+//! | ready, but it cannot be recorded | as *unknown* | held |
 //! | not yet | `[]` | held, until `hold` ends it |
 //! | unknown, ledger trusted | `[]` | held |
 //! | unknown, ledger new | refused | held |
+//! | whatever but ready, and the ledger or the record cannot be read | refused | held if still in memory |
 //!
 //! An empty list deletes a preview and a refusal freezes all of them, so both are given only where nothing better is
 //! true; before a refusal the time that is left is used to try again.
@@ -18,10 +20,10 @@ use thiserror::Error;
 use crate::{
     clock::{Moment, SharedClock},
     domain::{
-        Answer, Branch, Build, ImageSpec, Item, Line, OutputContext, OutputImage, OutputTemplate, Question,
+        Answer, Branch, Build, BuiltImage, ImageSpec, Item, Line, OutputContext, OutputImage, OutputTemplate, Question,
         QuestionError, Standing, WhyNothing,
     },
-    ledger::{Candidate, Known, Ledger, Record, Recorded, TrustKey},
+    ledger::{Candidate, Known, Ledger, LedgerError, Record, Recorded, TrustKey},
     parts::build::{BuildPart, Meant, Outcome, Resolution},
 };
 
@@ -101,10 +103,14 @@ impl Generator {
     /// Answers a question in time.
     pub async fn answer(self: &Arc<Self>, question: &Question) -> Result<Answer, Refusal> {
         let deadline = self.clock.now() + self.options.answer_within;
+        // What the upstreams do not say by then is unknown; what is left is for the ledger.
+        let last_word = self.clock.now() + self.options.answer_within.mul_f64(0.9);
         let mut said = None;
         loop {
-            let resolution = self.resolve_by(question, deadline).await?;
-            let (reason, again_at) = match self.decide(question, resolution).await {
+            // Which line is meant may hang on what is recorded. If that cannot be read, the table says so below.
+            let _ = self.ledger.refresh(last_word).await;
+            let resolution = self.resolve_by(question, last_word).await?;
+            let (reason, again_at) = match self.decide(question, resolution, deadline).await {
                 Decision::Answer(answer) => return Ok(answer),
                 Decision::Refuse { reason, again_at } => (reason, again_at),
             };
@@ -112,7 +118,7 @@ impl Generator {
             let next = again_at.unwrap_or(now).clamp(now + TRY_AGAIN.0, now + TRY_AGAIN.1);
             // The first reason is the cause; that a later try was cut off by the deadline is not.
             let reason = said.get_or_insert(reason);
-            if next >= deadline {
+            if next >= last_word {
                 return Err(Refusal::Unavailable(reason.clone()));
             }
             self.clock.sleep_until(next).await;
@@ -127,7 +133,7 @@ impl Generator {
     /// The item of a resolution that found a build.
     pub fn item_of(&self, resolution: &Resolution) -> Option<Item> {
         match (&resolution.outcome, &resolution.line) {
-            (Outcome::Ready(build), Some(meant)) => Some(self.item(build, meant, &meant.branch)),
+            (Outcome::Ready(build), Some(meant)) => Some(self.item(build, images_of(build), meant, &meant.branch)),
             _ => None,
         }
     }
@@ -147,56 +153,73 @@ impl Generator {
     }
 
     /// The table.
-    async fn decide(&self, question: &Question, resolution: Resolution) -> Decision {
+    async fn decide(&self, question: &Question, resolution: Resolution, until: Moment) -> Decision {
         let trust = self.trust_key(question);
-        self.ledger.watched(&trust, !resolution.upstream_failed);
+        if let Some(trust) = &trust {
+            self.ledger.watched(trust, !resolution.upstream_failed);
+        }
         let known = match &resolution.line {
-            None => Ok(Known::Never),
-            Some(meant) => self.ledger.known(&meant.key).await,
+            None => self.ledger.refresh(until).await.map(|()| Known::Never),
+            Some(meant) => {
+                self.ledger.asked(&meant.key);
+                self.ledger.known(&meant.key, until).await
+            }
         };
-        let known = match known {
-            Ok(known) => known,
-            Err(error) => return self.unreadable(&resolution, &error.to_string()),
-        };
+        let trusted = trust.is_some_and(|trust| self.ledger.trusted(&trust));
         match (&resolution.outcome, known) {
-            (Outcome::Ready(build), known) => self.ready(build, &known, &resolution, &trust).await,
-            (Outcome::ForkRefused, known) => self.fork_refused(&known, resolution).await,
-            (Outcome::NotYet, Known::Item(record)) => self.not_yet(record, resolution).await,
-            (Outcome::NotYet, known) => {
+            (Outcome::Ready(build), known) => {
+                let build = build.clone();
+                self.ready(build, known, resolution, trusted, until).await
+            }
+            (Outcome::ForkRefused, known) => self.fork_refused(known.ok(), resolution, until).await,
+            (_, Err(error)) => self.unreadable(&resolution, &error),
+            (Outcome::NotYet, Ok(Known::Item(record))) => self.not_yet(record, resolution, until).await,
+            // What it came from was answered, perhaps; that cannot be read.
+            (Outcome::NotYet, _) if resolution.ambiguous => refuse(resolution),
+            (Outcome::NotYet, Ok(known)) => {
                 if let (Known::Never, Some(meant)) = (&known, &resolution.line) {
                     // That this cannot be recorded makes the answer no less true.
-                    let _ = self.ledger.record_nothing(&meant.key, &known).await;
+                    let _ = self.ledger.record_nothing(&meant.key, &known, until).await;
                 }
                 nothing(WhyNothing::NotYet, resolution.reason)
             }
-            (Outcome::Unknown, known) => self.unknown(&known, resolution, &trust),
+            (Outcome::Unknown, Ok(known)) => self.unknown(&known, resolution, trusted, until).await,
         }
     }
 
     /// Ready: recorded first, then answered; never back to an older commit of the same walk.
-    async fn ready(&self, build: &Build, known: &Known, resolution: &Resolution, trust: &TrustKey) -> Decision {
-        let Some(meant) = &resolution.line else {
-            return Decision::Refuse { reason: resolution.reason.clone(), again_at: resolution.again_at };
-        };
+    async fn ready(
+        &self,
+        build: Build,
+        known: Result<Known, LedgerError>,
+        resolution: Resolution,
+        trusted: bool,
+        until: Moment,
+    ) -> Decision {
+        let Some(meant) = resolution.line.clone() else { return refuse(resolution) };
         let newer = resolution.newer();
         let candidate =
-            Candidate { build, branch: &meant.branch, own: meant.own, as_of: resolution.as_of, newer: &newer };
-        match self.ledger.record(&meant.key, candidate).await {
+            Candidate { build, branch: meant.branch.clone(), own: meant.own, as_of: resolution.as_of, newer };
+        match self.ledger.record(&meant.key, &candidate, until).await {
             Ok(Recorded::Yes) => {
-                let item = self.item(build, meant, &meant.branch);
-                let (commit, reason) = (build.commit(), resolution.reason.clone());
+                let build = candidate.build;
+                let item = self.item(&build, images_of(&build), &meant, &meant.branch);
+                let (commit, reason) = (build.commit(), resolution.reason);
                 Decision::Answer(Answer::Item { item, standing: Standing::Fresh, commit, reason })
             }
-            Ok(Recorded::Superseded(record)) => self.held(&record, meant, &resolution.reason),
+            Ok(Recorded::Superseded(record)) => self.held(&record, &meant, &resolution.reason, until).await,
             Err(error) => {
                 tracing::error!(generator = %self.options.name, line = %meant.key.line, %error, "a build cannot be recorded and is not answered");
-                self.unknown(known, resolution.clone().because(error.to_string()), trust)
+                match known {
+                    Ok(known) => self.unknown(&known, resolution.because(error.to_string()), trusted, until).await,
+                    Err(unread) => self.unreadable(&resolution, &unread),
+                }
             }
         }
     }
 
     /// Not yet, though it was answered before: held, until the operator's `hold` ends it.
-    async fn not_yet(&self, record: Arc<Record>, resolution: Resolution) -> Decision {
+    async fn not_yet(&self, record: Arc<Record>, resolution: Resolution, until: Moment) -> Decision {
         let Some(meant) = &resolution.line else { return nothing(WhyNothing::NotYet, resolution.reason) };
         let spent = self.ledger.not_yet_for(&meant.key, true);
         let ended = match self.options.hold {
@@ -205,57 +228,59 @@ impl Generator {
             Hold::Never => true,
         };
         let known = Known::Item(Arc::clone(&record));
-        if ended && self.ledger.record_nothing(&meant.key, &known).await == Ok(true) {
+        if ended && self.ledger.record_nothing(&meant.key, &known, until).await == Ok(true) {
             self.audit(meant, &record, "its hold ended", &resolution.reason);
             return nothing(WhyNothing::HoldEnded, resolution.reason);
         }
-        self.held(&record, meant, &resolution.reason)
+        self.held(&record, meant, &resolution.reason, until).await
     }
 
     /// Forks are refused: the operator's word, even where a build was answered before.
-    async fn fork_refused(&self, known: &Known, resolution: Resolution) -> Decision {
-        if let Some(meant) = &resolution.line {
+    async fn fork_refused(&self, known: Option<Known>, resolution: Resolution, until: Moment) -> Decision {
+        if let (Some(meant), Some(known)) = (&resolution.line, &known) {
             if let Known::Item(record) = known {
                 self.audit(meant, record, "forks are refused", &resolution.reason);
             }
             // The operator's word stands whether or not it can be recorded.
-            let _ = self.ledger.record_nothing(&meant.key, known).await;
+            let _ = self.ledger.record_nothing(&meant.key, known, until).await;
         }
         nothing(WhyNothing::ForkRefused, resolution.reason)
     }
 
     /// Nobody can say.
-    fn unknown(&self, known: &Known, resolution: Resolution, trust: &TrustKey) -> Decision {
+    async fn unknown(&self, known: &Known, resolution: Resolution, trusted: bool, until: Moment) -> Decision {
         match (known, &resolution.line) {
             (Known::Item(record), Some(meant)) => {
                 self.ledger.not_yet_for(&meant.key, false);
-                self.held(record, meant, &resolution.reason)
+                self.held(record, meant, &resolution.reason, until).await
             }
-            _ if resolution.ambiguous => Decision::Refuse { reason: resolution.reason, again_at: resolution.again_at },
+            _ if resolution.ambiguous => refuse(resolution),
             (Known::Nothing, _) => nothing(WhyNothing::NeverAnswered, resolution.reason),
-            _ if self.ledger.trusted(trust) => nothing(WhyNothing::NeverAnswered, resolution.reason),
-            _ => Decision::Refuse { reason: resolution.reason, again_at: resolution.again_at },
+            _ if trusted => nothing(WhyNothing::NeverAnswered, resolution.reason),
+            _ => refuse(resolution),
         }
     }
 
     /// Whether it was answered before cannot be read.
-    fn unreadable(&self, resolution: &Resolution, error: &str) -> Decision {
-        tracing::error!(generator = %self.options.name, error, "the ledger cannot be read");
-        Decision::Refuse { reason: error.to_owned(), again_at: resolution.again_at }
+    fn unreadable(&self, resolution: &Resolution, error: &LedgerError) -> Decision {
+        tracing::debug!(generator = %self.options.name, %error, "whether it was answered before cannot be read");
+        Decision::Refuse { reason: error.to_string(), again_at: resolution.again_at }
     }
 
-    fn held(&self, record: &Record, meant: &Meant, reason: &str) -> Decision {
+    async fn held(&self, record: &Record, meant: &Meant, reason: &str, until: Moment) -> Decision {
+        let renewed = self.build.renewed(meant, record, until).await;
+        let reasons: Vec<_> =
+            renewed.missing.iter().map(String::as_str).chain([reason]).filter(|reason| !reason.is_empty()).collect();
         Decision::Answer(Answer::Item {
-            item: self.item(&record.build, meant, &record.branch),
+            item: self.item(&record.build, renewed.images, meant, &record.branch),
             standing: Standing::Held,
             commit: record.build.commit(),
-            reason: reason.to_owned(),
+            reason: reasons.join("; "),
         })
     }
 
     /// The item of a build, by today's configuration: every key, every value a string.
-    fn item(&self, build: &Build, meant: &Meant, branch: &Branch) -> Item {
-        let images = build.images();
+    fn item(&self, build: &Build, images: BTreeMap<String, BuiltImage>, meant: &Meant, branch: &Branch) -> Item {
         let image = |key: &str| {
             images.get(key).map(|image| OutputImage {
                 pinned: image.image.pinned(&image.digest),
@@ -278,12 +303,13 @@ impl Generator {
         Item::rendered(build, digests.chain(outputs).collect::<BTreeMap<_, _>>())
     }
 
-    fn trust_key(&self, question: &Question) -> TrustKey {
-        TrustKey {
+    /// What is trusted apart; nothing while the repository was never seen.
+    fn trust_key(&self, question: &Question) -> Option<TrustKey> {
+        Some(TrustKey {
             generator: Arc::clone(&self.options.name),
-            repository: self.build.repository().clone(),
+            repository: self.ledger.repository(self.build.repository())?,
             application_set: question.application_set.as_str().into(),
-        }
+        })
     }
 
     /// The one event that says why a preview that existed is withdrawn.
@@ -298,6 +324,14 @@ impl Generator {
             "an empty list follows an item: the preview is withdrawn"
         );
     }
+}
+
+fn images_of(build: &Build) -> BTreeMap<String, BuiltImage> {
+    build.images().iter().map(|(key, image)| (key.to_owned(), image.clone())).collect()
+}
+
+fn refuse(resolution: Resolution) -> Decision {
+    Decision::Refuse { reason: resolution.reason, again_at: resolution.again_at }
 }
 
 fn nothing(why: WhyNothing, reason: String) -> Decision {

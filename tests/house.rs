@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("upstream", &["clock"]),
     ("github", &["domain", "upstream", "clock"]),
     ("registry", &["domain", "upstream", "clock"]),
-    ("ledger", &["domain", "clock"]),
+    ("ledger", &["domain", "clock", "upstream"]),
     ("parts", &["domain", "clock", "upstream", "github", "registry", "ledger"]),
     ("generator", &["domain", "clock", "ledger", "parts"]),
     ("http", &["domain", "clock", "upstream", "generator"]),

@@ -5,7 +5,7 @@ use std::{net::IpAddr, net::SocketAddr, num::NonZeroU32, time::Duration};
 use http::Uri;
 
 use super::{
-    Config, GitHub, GitHubAuth, Ledger, LedgerUrl, Ops, PaceConfig, Registry, RegistryAuth,
+    Config, GitHub, GitHubAuth, Ledger, LedgerPlace, Ops, PaceConfig, Registry, RegistryAuth,
     generator::generators,
     read::{Field, all},
 };
@@ -18,7 +18,9 @@ pub(super) mod defaults {
     pub(crate) const LISTEN: ([u8; 4], u16) = ([0, 0, 0, 0], 4355);
     pub(crate) const OPS_LISTEN: ([u8; 4], u16) = ([0, 0, 0, 0], 9355);
     pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+    pub(crate) const LEDGER: &str = "/var/lib/lastgreen/ledger.db";
     pub(crate) const TRUST_AFTER: Duration = Duration::from_hours(1);
+    pub(crate) const FORGET_AFTER: Duration = Duration::from_hours(30 * 24);
     pub(crate) const GITHUB_API: &str = "https://api.github.com";
     /// Requests per second and at the same time.
     pub(crate) const GITHUB_PACE: (u32, u32) = (10, 8);
@@ -39,7 +41,7 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
     let token_file = token_file.and_then(|field| field.file());
     let within = Duration::from_secs(1)..=Duration::from_secs(25);
     let answer_within = map.or("answerWithin", defaults::ANSWER_WITHIN, |field| field.duration(within));
-    let ledger = map.or("ledger", Ledger { url: LedgerUrl::Memory, trust_after: defaults::TRUST_AFTER }, ledger);
+    let ledger = map.or("ledger", default_ledger(), ledger);
     let github = map.require("github", "a map with `auth` and more").and_then(|field| github(&field));
     let registries = map.or("registries", Vec::new(), registries);
     let generators =
@@ -84,23 +86,61 @@ fn ops(field: &Field<'_>) -> Option<Ops> {
     Some(Ops { listen: listen? })
 }
 
+fn default_ledger() -> Ledger {
+    Ledger {
+        place: LedgerPlace::Sqlite(defaults::LEDGER.into()),
+        trust_after: defaults::TRUST_AFTER,
+        forget_after: defaults::FORGET_AFTER,
+    }
+}
+
 fn ledger(field: &Field<'_>) -> Option<Ledger> {
-    let mut map = field.map("a map with `url` and `trustAfter`")?;
-    let url = map.or("url", LedgerUrl::Memory, |field| {
-        let text = field.text("`memory:`")?;
-        let planned = ["sqlite:", "postgres:", "postgresql:"];
-        // What follows the scheme may be a password.
-        match planned.iter().find(|scheme| text.starts_with(**scheme)) {
-            _ if text == "memory:" => return Some(LedgerUrl::Memory),
-            Some(scheme) => field.error(format_args!("`{scheme}` is not supported yet; expected `memory:`")),
-            None => field.error("expected `memory:`, got something else"),
+    let mut map = field.map("a map with `url` or `urlFile`, and more")?;
+    let url_field = map.get("url");
+    let url = url_field.as_ref().map(ledger_url);
+    let url_file = map.maybe("urlFile", |field| field.file().map(LedgerPlace::UrlFile));
+    let any = Duration::ZERO..=Duration::MAX;
+    let trust_after = map.or("trustAfter", defaults::TRUST_AFTER, |field| field.duration(any));
+    let a_day = Duration::from_hours(24)..=Duration::MAX;
+    let forget_after = map.or("forgetAfter", defaults::FORGET_AFTER, |field| field.duration(a_day));
+    map.finish(&[]);
+    let place = match (url, url_file?) {
+        (None, None) => default_ledger().place,
+        (Some(url), None) => url?,
+        (None, Some(file)) => file,
+        (Some(_), Some(_)) => {
+            url_field?.error("`url` and `urlFile` exclude each other");
+            return None;
         }
-        None
-    });
-    let trust_after =
-        map.or("trustAfter", defaults::TRUST_AFTER, |field| field.duration(Duration::ZERO..=Duration::MAX));
-    map.finish(&["urlFile", "forgetAfter"]);
-    Some(Ledger { url: url?, trust_after: trust_after? })
+    };
+    Some(Ledger { place, trust_after: trust_after?, forget_after: forget_after? })
+}
+
+/// A ledger's URL. What it holds may be a password, so that nothing of it is repeated.
+fn ledger_url(field: &Field<'_>) -> Option<LedgerPlace> {
+    let what = "`sqlite:///absolute/path/ledger.db`, `postgres://user@host/database`, or `memory:`";
+    let text = field.text(what)?;
+    if text == "memory:" {
+        return Some(LedgerPlace::Memory);
+    }
+    if let Some(path) = text.strip_prefix("sqlite://") {
+        let plain = path.starts_with('/') && !path.ends_with('/') && !path.contains(['?', '#', '%']);
+        return if plain { Some(LedgerPlace::Sqlite(path.into())) } else { refuse(field, what) };
+    }
+    let rest = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"));
+    let Some(rest) = rest else { return refuse(field, what) };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    if user.contains(':') || rest.to_ascii_lowercase().contains("password=") {
+        field.error("it holds a password: write the whole URL into a file and name that by `urlFile`");
+        return None;
+    }
+    Some(LedgerPlace::Postgres(text.to_owned()))
+}
+
+fn refuse<T>(field: &Field<'_>, what: &str) -> Option<T> {
+    field.error(format_args!("expected {what}, got something else"));
+    None
 }
 
 fn github(field: &Field<'_>) -> Option<GitHub> {

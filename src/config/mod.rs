@@ -78,16 +78,24 @@ pub struct Ops {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ledger {
     /// Where it is kept.
-    pub url: LedgerUrl,
+    pub place: LedgerPlace,
     /// How long a new ledger's ignorance is no knowledge.
     pub trust_after: Duration,
+    /// How long a line must not have been asked for before it may be forgotten.
+    pub forget_after: Duration,
 }
 
 /// Where the ledger is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LedgerUrl {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LedgerPlace {
     /// In memory: lost with the process.
     Memory,
+    /// In a file.
+    Sqlite(PathBuf),
+    /// In a database, by a URL without a password.
+    Postgres(String),
+    /// By the URL in a file.
+    UrlFile(PathBuf),
 }
 
 /// GitHub.

@@ -95,13 +95,21 @@ struct Ops {
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 struct Ledger {
-    /// Where it is kept. `memory:` is lost with the process and for trials.
-    #[schemars(extend("default" = "memory:", "const" = "memory:"))]
+    /// Where it is kept: `sqlite:///absolute/path` for one replica, `postgres://user@host/database` for several;
+    /// `memory:` is lost with the process and for trials. A URL with a password belongs into `urlFile`.
+    #[schemars(extend("default" = format!("sqlite://{}", file::defaults::LEDGER), "pattern" = "^(memory:|sqlite:///.+|postgres(ql)?://.+)$"))]
     url: Option<String>,
+    /// A file with the URL in it, instead of `url`. It is read again when it changes.
+    #[schemars(extend("examples" = ["/secrets/ledger/url"]))]
+    url_file: Option<String>,
     /// How long after a new ledger's first question its ignorance is no knowledge: an earlier ledger, or another
     /// plugin, may have answered what this one does not know of.
     #[schemars(extend("default" = duration::show(file::defaults::TRUST_AFTER)))]
     trust_after: Option<Time>,
+    /// How long nobody must have asked for a line before it may be forgotten, `1d` or more; its pull request must be
+    /// closed, or its branch gone, as well.
+    #[schemars(extend("default" = duration::show(file::defaults::FORGET_AFTER)))]
+    forget_after: Option<Time>,
 }
 
 /// GitHub.

@@ -60,7 +60,9 @@ fn a_small_file_has_the_defaults() {
     assert_eq!(config.listen.to_string(), "0.0.0.0:4355");
     assert_eq!(config.ops.listen.to_string(), "0.0.0.0:9355");
     assert_eq!(config.answer_within, Duration::from_secs(10));
-    assert_eq!(config.ledger, Ledger { url: LedgerUrl::Memory, trust_after: Duration::from_hours(1) });
+    let place = LedgerPlace::Sqlite("/var/lib/lastgreen/ledger.db".into());
+    let (trust_after, forget_after) = (Duration::from_hours(1), Duration::from_hours(30 * 24));
+    assert_eq!(config.ledger, Ledger { place, trust_after, forget_after });
     assert_eq!(config.github.api, "https://api.github.com");
     assert_eq!(config.github.auth, GitHubAuth::Token("/g".into()));
     assert_eq!((config.github.pace.per_second.get(), config.github.pace.concurrent.get()), (10, 8));
@@ -323,25 +325,41 @@ fn what_comes_later_is_not_unknown() {
         let name = line.split(':').next().unwrap();
         assert_eq!(in_generator(line), format!("c:5:5: generators.preview.{name}: not supported yet"));
     }
-    for (text, place) in [
-        ("ops: { explain: token }", "c:9:8: ops.explain"),
-        ("ops: { tokenFile: /o }", "c:9:8: ops.tokenFile"),
-        ("ledger: { urlFile: /l }", "c:9:11: ledger.urlFile"),
-        ("ledger: { forgetAfter: 30d }", "c:9:11: ledger.forgetAfter"),
-    ] {
+    for (text, place) in
+        [("ops: { explain: token }", "c:9:8: ops.explain"), ("ops: { tokenFile: /o }", "c:9:8: ops.tokenFile")]
+    {
         assert_eq!(error("", text), format!("{place}: not supported yet"));
-    }
-    for scheme in ["sqlite", "postgres", "postgresql"] {
-        assert_eq!(
-            error("", &format!("ledger: {{ url: '{scheme}://user:hunter2@db/x' }}")),
-            format!("c:9:16: ledger.url: `{scheme}:` is not supported yet; expected `memory:`")
-        );
     }
     assert_eq!(
         error("myorg/myrepo", "myorg/*"),
         "c:6:19: generators.preview.build.repository: patterns are not supported yet; expected a repository as \
          `owner/name`"
     );
+}
+
+#[test]
+fn a_ledger_has_one_place_and_no_password_in_the_open() {
+    let place = |text: &str| Config::parse(&format!("{SMALL}{text}"), "c").unwrap().0.ledger.place;
+    assert_eq!(place(""), LedgerPlace::Sqlite("/var/lib/lastgreen/ledger.db".into()));
+    assert_eq!(place("ledger: { url: 'memory:' }\n"), LedgerPlace::Memory);
+    assert_eq!(place("ledger: { url: sqlite:///data/l.db }\n"), LedgerPlace::Sqlite("/data/l.db".into()));
+    let postgres = "postgresql://lastgreen@db:5432/lastgreen?sslmode=verify-full";
+    assert_eq!(place(&format!("ledger: {{ url: '{postgres}' }}\n")), LedgerPlace::Postgres(postgres.to_owned()));
+    assert_eq!(place("ledger: { urlFile: /l }\n"), LedgerPlace::UrlFile("/l".into()));
+    let holds = "it holds a password: write the whole URL into a file and name that by `urlFile`";
+    for url in ["postgres://user:hunter2@db/x", "postgres://db/x?user=u&password=hunter2"] {
+        assert_eq!(error("", &format!("ledger: {{ url: '{url}' }}")), format!("c:9:16: ledger.url: {holds}"));
+    }
+    for url in ["sqlite:ledger.db", "sqlite://ledger.db", "sqlite:///l.db?mode=ro", "mysql://u:hunter2@db/x", "/l.db"] {
+        let error = error("", &format!("ledger: {{ url: '{url}' }}"));
+        assert!(error.starts_with("c:9:16: ledger.url: expected `sqlite:///absolute/path/ledger.db`"), "{error}");
+        assert!(error.ends_with("got something else") && !error.contains("hunter2"), "{error}");
+    }
+    assert_eq!(
+        error("", "ledger: { url: 'memory:', urlFile: /l }"),
+        "c:9:16: ledger.url: `url` and `urlFile` exclude each other"
+    );
+    assert!(error("", "ledger: { forgetAfter: 1h }").starts_with("c:9:24: ledger.forgetAfter: expected"));
 }
 
 proptest! {

@@ -37,6 +37,11 @@ impl Images {
         (all && !found.is_empty()).then_some(Self(found))
     }
 
+    /// The images of a build that was recorded, perhaps under another configuration, if there is at least one.
+    pub(crate) fn recorded(images: BTreeMap<String, BuiltImage>) -> Option<Self> {
+        (!images.is_empty()).then_some(Self(images))
+    }
+
     /// The image with that key.
     pub fn get(&self, key: &str) -> Option<&BuiltImage> {
         self.0.get(key)
@@ -60,6 +65,40 @@ impl Build {
     /// The build of a green commit, or of one of its test merges.
     pub fn new(green: GreenBuild, test_merge: Option<CommitSha>, images: Images) -> Self {
         Self { commit: green.commit(), test_merge, images }
+    }
+
+    /// A build that was recorded, when its commit had been seen green.
+    pub(crate) fn recorded(commit: CommitSha, test_merge: Option<CommitSha>, images: Images) -> Self {
+        Self { commit, test_merge, images }
+    }
+
+    /// Whether `other` is this build, save that this one may have more images.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.is_of(other) && other.images.iter().all(|(key, image)| self.images.get(key) == Some(image))
+    }
+
+    /// This build with these images in the place of its own of the same keys.
+    #[must_use]
+    pub(crate) fn with_images(&self, images: BTreeMap<String, BuiltImage>) -> Self {
+        let mut all = self.images.0.clone();
+        all.extend(images);
+        Self { images: Images(all), ..*self }
+    }
+
+    /// This build with those images of `other` that it lacks, if they are of the same one.
+    #[must_use]
+    pub fn with_more_of(&self, other: &Self) -> Self {
+        if !self.is_of(other) {
+            return self.clone();
+        }
+        let mut images = other.images.0.clone();
+        images.extend(self.images.0.clone());
+        Self { images: Images(images), ..*self }
+    }
+
+    /// Whether both are of the same commit, and of the same test merge of it.
+    fn is_of(&self, other: &Self) -> bool {
+        (self.commit, self.test_merge) == (other.commit, other.test_merge)
     }
 
     /// The commit.

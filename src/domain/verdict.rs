@@ -104,6 +104,11 @@ pub struct GreenBuild {
 }
 
 impl GreenBuild {
+    /// The commit of a build that was recorded: it was judged green then.
+    pub(crate) fn recorded(build: &super::Build) -> Self {
+        Self { commit: build.commit() }
+    }
+
     /// The commit that is green.
     pub fn commit(&self) -> CommitSha {
         self.commit

@@ -2,15 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{clock::Moment, domain::Repo};
+use crate::clock::Moment;
 
 /// What is trusted apart: another ApplicationSet may have been moved over from another plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TrustKey {
     /// The generator's name.
     pub generator: Arc<str>,
-    /// The repository.
-    pub repository: Repo,
+    /// The repository's `databaseId`.
+    pub repository: u64,
     /// The ApplicationSet that asks.
     pub application_set: Arc<str>,
 }
@@ -20,6 +20,8 @@ pub struct TrustKey {
 pub(super) struct Watch {
     seen: Duration,
     last_good: Option<Moment>,
+    /// The whole seconds of `seen` that are written.
+    pub(super) written: u64,
 }
 
 impl Watch {
@@ -37,6 +39,12 @@ impl Watch {
     pub(super) fn seen(&self) -> Duration {
         self.seen
     }
+
+    /// Takes in what is written: replicas that watch at the same time do not watch twice as long.
+    pub(super) fn take_in(&mut self, seconds: u64) {
+        self.written = self.written.max(seconds);
+        self.seen = self.seen.max(Duration::from_secs(seconds));
+    }
 }
 
 #[cfg(test)]
@@ -52,5 +60,9 @@ mod tests {
             watch.note(at(minute), could_say);
             assert_eq!(watch.seen(), Duration::from_secs(60 * seen), "minute {minute}");
         }
+        watch.take_in(300);
+        assert_eq!(watch.seen(), Duration::from_mins(20));
+        watch.take_in(1500);
+        assert_eq!(watch.seen(), Duration::from_mins(25));
     }
 }

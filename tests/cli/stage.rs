@@ -63,6 +63,7 @@ impl Stage {
             "listen: 127.0.0.1:0
 ops: {{ listen: \"127.0.0.1:0\" }}
 tokenFile: {folder}/token
+ledger: {{ url: \"sqlite://{folder}/ledger.db\" }}
 answerWithin: 1s
 github:
   api: {}

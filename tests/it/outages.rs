@@ -225,12 +225,12 @@ async fn an_answer_is_given_in_time_whatever_the_upstreams_do() {
 }
 
 #[tokio::test]
-async fn after_a_restart_the_ledger_is_new() {
+async fn a_lost_ledger_is_new() {
     let stage = Stage::new(trusting()).await;
     stage.pull(1, "feature", "a1");
     let build = stage.built("a1");
     stage.ask("feature").await.is(&build, "fresh");
-    let stage = stage.restarted(&trusting());
+    let stage = stage.restarted_without_ledger(&trusting());
     stage.sim.fail(Fault::always(Target::Registry, What::Status(500, String::new())));
     stage.until(stage.asking(json!({"branch": "feature"}))).await.is_refused(503);
     stage.sim.clear_faults();

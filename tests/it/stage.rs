@@ -84,6 +84,14 @@ impl Stage {
         Self { router: app.plugin_router(), sim, clock, folder }
     }
 
+    /// The same world before a new process, and the ledger is lost.
+    pub(crate) fn restarted_without_ledger(self, setup: &Setup) -> Self {
+        for file in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+            let _ = std::fs::remove_file(self.folder.path().join(file));
+        }
+        self.restarted(setup)
+    }
+
     /// The same world before a new process, whose memory is empty.
     pub(crate) fn restarted(self, setup: &Setup) -> Self {
         let text = config(&self.sim, self.folder.path().to_str().unwrap(), setup);
@@ -274,7 +282,7 @@ fn config(sim: &Sim, folder: &str, setup: &Setup) -> String {
     write!(
         text,
         "tokenFile: {folder}/token
-ledger: {{ url: \"memory:\", trustAfter: {} }}
+ledger: {{ url: \"sqlite://{folder}/ledger.db\", trustAfter: {} }}
 github:
   api: {}
   auth: {{ tokenFile: {folder}/github }}

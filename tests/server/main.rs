@@ -78,6 +78,7 @@ fn config(sim: &Sim, folder: &Path) -> String {
     let (folder, host) = (folder.display(), sim.registry_host());
     format!(
         "tokenFile: {folder}/token
+ledger: {{ url: \"memory:\" }}
 github: {{ api: \"{}\", auth: {{ tokenFile: {folder}/github }} }}
 registries: [ {{ host: \"{host}\", plainHttp: true }} ]
 generators:

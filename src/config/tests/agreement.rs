@@ -153,8 +153,9 @@ fn the_example_shows_every_key() {
         }
     }
     // One excludes the other.
-    let expected = ["github", "auth", "tokenFile"].map(|key| Step::Key(key.to_owned())).to_vec();
-    assert_eq!(absent, [expected]);
+    let path = |keys: &[&str]| keys.iter().map(|key| Step::Key((*key).to_owned())).collect::<Vec<_>>();
+    assert_eq!(absent, [path(&["github", "auth", "tokenFile"]), path(&["ledger", "urlFile"])]);
+    assert!(EXAMPLE.contains("`urlFile: /secrets/ledger/url`"));
     assert!(EXAMPLE.contains("`auth: { tokenFile: /secrets/github/token }`"));
 }
 

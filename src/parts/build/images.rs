@@ -83,11 +83,11 @@ pub(super) enum Origin {
 }
 
 /// One image looked up for one origin.
-struct Tried {
-    key: String,
-    looks: Vec<Look>,
-    image: Option<BuiltImage>,
-    error: Option<UpstreamError>,
+pub(super) struct Tried {
+    pub(super) key: String,
+    pub(super) looks: Vec<Look>,
+    pub(super) image: Option<BuiltImage>,
+    pub(super) error: Option<UpstreamError>,
     believed: bool,
     /// The test merge of the wanted commit that a label named.
     test_merge: Option<CommitSha>,
@@ -176,7 +176,7 @@ impl ImageFinder {
     }
 
     /// One image for one origin: the recorded one, else the first of its templates that leads to it.
-    async fn try_image(&self, spec: &ImageSpec, origin: Origin, wanted: Wanted<'_>) -> Tried {
+    pub(super) async fn try_image(&self, spec: &ImageSpec, origin: Origin, wanted: Wanted<'_>) -> Tried {
         let mut tried = Tried {
             key: spec.key.clone(),
             looks: Vec::new(),

@@ -1,6 +1,6 @@
 //! From one read of GitHub to the line that is walked, and to what was recorded for it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{BuildPart, Meant, Outcome, Resolution, gate::Walk, sightings::SECOND_LOOK};
 use crate::{
@@ -10,9 +10,12 @@ use crate::{
         Snapshot, choose, lines_of_name,
     },
     github::{Ask, By, CommitsOf},
-    ledger::{LineKey, Record},
+    ledger::{LineKey, Newer, Record},
     upstream::{Kind, UpstreamError},
 };
+
+/// How long a record that changes its line may take; it is where it was if it takes longer.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// One read of GitHub.
 #[derive(Clone, Debug)]
@@ -30,6 +33,8 @@ pub(super) struct MeantLine {
     test_merge: Option<CommitSha>,
     /// Whether its record was just taken over from another line, so that the commit may lie before its own ones.
     took_over: bool,
+    /// Whether there is a record that may be its own, of the line that it came from, but it cannot be read.
+    pub(super) other_unreadable: bool,
     /// Its commits, where the reading brought them.
     commits: Option<Commits>,
 }
@@ -100,6 +105,7 @@ impl BuildPart {
                 from_fork: pull.from_fork,
                 test_merge: pull.test_merge,
                 took_over: false,
+                other_unreadable: false,
                 commits: pull.commits.clone(),
             }),
             Chosen::Branch(tip) => Ok(MeantLine {
@@ -109,6 +115,7 @@ impl BuildPart {
                 from_fork: false,
                 test_merge: None,
                 took_over: false,
+                other_unreadable: false,
                 commits: Some(tip.commits.clone()),
             }),
         }
@@ -171,12 +178,17 @@ impl BuildPart {
         chain: &Chain,
         repository: &Repository,
     ) -> Result<Option<Arc<Record>>, UpstreamError> {
-        let own = self.ledger.item(&meant.key);
+        let (own, version) = (self.ledger.item(&meant.key), self.ledger.version(&meant.key));
         if meant.from_fork {
             return Ok(own);
         }
-        let Some(other) = self.ledger.newer_of_same_branch(&meant.key, &meant.branch) else {
-            return Ok(own);
+        let (other, as_of) = match self.ledger.newer_of_same_branch(&meant.key, &meant.branch) {
+            None => return Ok(own),
+            Some(Newer::Unreadable) => {
+                meant.other_unreadable = true;
+                return Ok(own);
+            }
+            Some(Newer::Item(other, as_of)) => (other, as_of),
         };
         let commit = other.build.commit();
         let in_history = chain.contains(commit)
@@ -187,7 +199,8 @@ impl BuildPart {
         }
         meant.took_over = true;
         // That the ledger cannot be written costs only the move: the record itself is still where it was.
-        let _ = self.ledger.take_over(&meant.key, &other, own.as_ref()).await;
+        let until = self.clock.now() + LEDGER_PATIENCE;
+        let _ = self.ledger.take_over(&meant.key, (&other, as_of), version, until).await;
         Ok(Some(other))
     }
 

@@ -13,6 +13,7 @@ mod gate;
 mod images;
 mod line;
 mod provenance;
+mod renewal;
 mod resolution;
 mod sightings;
 mod walk;
@@ -21,6 +22,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 pub use self::{
     considered::{Considered, Found, Look},
+    renewal::Renewed,
     resolution::{Meant, Outcome, Resolution},
 };
 use self::{images::ImageFinder, line::Reading, sightings::Sightings, walk::View};
@@ -109,7 +111,10 @@ impl BuildPart {
             };
             let began = reading.snapshot.began;
             let resolution = self.consider(question, &reading, asked, thorough).await?;
+            // What another replica recorded may rest on a newer read than this one.
+            let heard = resolution.line.as_ref().and_then(|meant| self.ledger.heard(&meant.key));
             let since_again = match &resolution {
+                _ if heard.is_some_and(|heard| began < heard) => heard.unwrap_or(asked),
                 // What memory shows does not fit: a newer read may, or the second read is due.
                 Resolution { doubted: Some(doubt), .. } if doubt.is_new || doubt.again_at <= asked => asked,
                 Resolution { is_final: true, .. } => return Ok(resolution),
@@ -165,7 +170,8 @@ impl BuildPart {
         }
         self.sightings.believe(reading.snapshot.repository.id, &meant.key.line, meant.head);
         let view = View { meant: &meant, record, since: asked - self.options.pending, thorough };
-        Ok(self.walk(question, &mut walk, view).await)
+        let resolution = self.walk(question, &mut walk, view).await;
+        Ok(Resolution { ambiguous: meant.other_unreadable, ..resolution })
     }
 }
 

@@ -1,0 +1,242 @@
+//! What is done beside the questions: hearing of what other replicas record, and writing in batches what no answer
+//! waits for.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::{
+    Ledger, LedgerError, LineKey,
+    mirror::State,
+    record::Fact,
+    store::{Batch, Committed, LineWrite, News, PgListening, Store},
+};
+use crate::clock::Moment;
+
+/// How often a shared ledger is read, whether or not anything was told: what is heard is good for less than a second.
+const BEAT: Duration = Duration::from_millis(400);
+
+/// How often this process's own ledger is looked after.
+const SLOW_BEAT: Duration = Duration::from_secs(5);
+
+/// How long the last batch may take at the end.
+const LAST_BATCH: Duration = Duration::from_secs(3);
+
+/// How much later a line must be asked again for that to be worth writing, in seconds.
+const ASKED_STEP: u64 = 3600;
+
+/// How much longer a set must have been watched, or a hold's clock have run, for that to be worth writing, in seconds.
+const CLOCK_STEP: u64 = 60;
+
+impl Ledger {
+    /// Looks after the ledger until `end` says so.
+    pub async fn keep(self: Arc<Self>, mut end: watch::Receiver<bool>) {
+        let mut listening = None;
+        loop {
+            tokio::select! {
+                biased;
+                // A sender that is gone has ended, too.
+                _ = end.wait_for(|ended| *ended) => break,
+                () = self.beat(&mut listening) => {}
+            }
+        }
+        drop(listening);
+        let until = self.clock.now() + LAST_BATCH;
+        if let Err(error) = self.flush(until).await {
+            tracing::warn!(%error, "when lines were asked last, and for how long sets were watched, is not written to the end");
+        }
+        self.store.close().await;
+    }
+
+    /// Whether this replica is the one that does the background work.
+    pub fn leads(&self) -> bool {
+        self.leads.load(Ordering::Relaxed)
+    }
+
+    async fn beat(&self, listening: &mut Option<PgListening>) {
+        let beat = if self.store.is_alone() { SLOW_BEAT } else { BEAT };
+        let next = self.clock.now() + beat;
+        // Whoever asks is told what is wrong, and the log was.
+        let _ = self.news_and_flush(self.clock.now() + beat).await;
+        self.listen(listening).await;
+        let told = async {
+            match listening {
+                Some(connection) => connection.told().await.is_ok(),
+                None => std::future::pending().await,
+            }
+        };
+        let lost = tokio::select! {
+            biased;
+            told = told => !told,
+            () = self.clock.sleep_until(next) => false,
+        };
+        if lost {
+            *listening = None;
+            self.leads.store(false, Ordering::Relaxed);
+            // A connection that is cut again and again must not keep this process busy.
+            self.clock.sleep_until(next).await;
+        }
+    }
+
+    async fn news_and_flush(&self, until: Moment) -> Result<(), LedgerError> {
+        {
+            let _alone = self.reading.lock().await;
+            self.read_news(until).await?;
+        }
+        self.flush(until).await
+    }
+
+    /// Makes sure that PostgreSQL tells of changes, and that one replica leads.
+    async fn listen(&self, listening: &mut Option<PgListening>) {
+        let Store::Sql(connection) = &self.store else { return };
+        if self.store.is_alone() {
+            self.leads.store(true, Ordering::Relaxed);
+            return;
+        }
+        if listening.is_none() {
+            *listening = connection.listen().await.unwrap_or_default();
+        }
+        if let Some(connection) = listening
+            && !self.leads()
+        {
+            match connection.leads().await {
+                Ok(leads) => self.leads.store(leads, Ordering::Relaxed),
+                Err(_) => *listening = None,
+            }
+        }
+    }
+
+    /// Takes in what others have written since.
+    pub(super) async fn catch_up(&self, until: Moment) -> Result<(), LedgerError> {
+        let _alone = self.reading.lock().await;
+        self.read_news(until).await
+    }
+
+    /// Reads what is new; `reading` must be held.
+    pub(super) async fn read_news(&self, until: Moment) -> Result<(), LedgerError> {
+        let began = self.clock.now();
+        let (id, change) = {
+            let memory = self.memory();
+            (memory.id.clone(), memory.mirror.change)
+        };
+        let news = self.store.news(id.as_deref().unwrap_or_default(), change, until).await?;
+        let lost = match news {
+            Some(news) => self.take_in(news, id.is_some()),
+            None => Vec::new(),
+        };
+        self.memory().heard = began;
+        if lost.is_empty() {
+            return Ok(());
+        }
+        tracing::error!(
+            lines = lost.len(),
+            "the ledger is another one, or an older state of it; what this process answered is written into it"
+        );
+        let mut batch = Batch { lines: lost, ..Batch::default() };
+        // Where another replica was quicker, its records stand.
+        self.commit(&mut batch, began, until).await.map(drop)
+    }
+
+    /// Takes in what is new; tells which of this process's own records the ledger has lost.
+    fn take_in(&self, news: News, known: bool) -> Vec<LineWrite> {
+        let now = self.clock.now();
+        let asked_at = self.seconds();
+        let mut memory = self.memory();
+        let mirror = &mut memory.mirror;
+        let own = if news.replaced && known { mirror.replaced() } else { Vec::new() };
+        for row in &news.lines {
+            mirror.take_in(row, now);
+        }
+        for merge in &news.merges {
+            mirror.merges.remember(*merge);
+        }
+        mirror.repositories.extend(news.repositories);
+        for (key, seconds) in news.watches {
+            mirror.watches.entry(key).or_default().take_in(seconds);
+        }
+        mirror.change = news.change;
+        let lost = own.into_iter().filter(|(key, _)| !mirror.lines.contains_key(key));
+        let lost: Vec<_> = lost
+            .map(|(key, record)| {
+                let fact = Fact::Item(record.as_ref().clone());
+                LineWrite { key, expected: 0, fact, asked_at }
+            })
+            .collect();
+        memory.id = Some(news.id);
+        lost
+    }
+
+    /// Writes what no answer waits for, if there is anything.
+    pub async fn flush(&self, until: Moment) -> Result<(), LedgerError> {
+        let mut batch = {
+            let mut memory = self.memory();
+            if memory.id.is_none() {
+                return Ok(());
+            }
+            let mut batch = std::mem::take(&mut memory.pending);
+            batch.watches = memory
+                .mirror
+                .watches
+                .iter()
+                .map(|(key, watch)| (key, watch.seen().as_secs(), watch.written))
+                .filter(|(key, seen, written)| worth_a_row(key) && *seen >= written + CLOCK_STEP.min(seen.div_ceil(2)))
+                .map(|(key, seen, _)| (key.clone(), seen))
+                .collect();
+            batch.asked = memory
+                .mirror
+                .lines
+                .iter()
+                .filter(|(_, entry)| entry.state != State::Never && entry.change != 0)
+                .filter(|(_, entry)| {
+                    entry.asked.at >= entry.written.at + ASKED_STEP
+                        || entry.asked.not_yet_seconds >= entry.written.not_yet_seconds + CLOCK_STEP
+                })
+                .map(|(key, entry)| (key.clone(), entry.change, entry.asked))
+                .collect();
+            batch
+        };
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let _alone = self.writing.lock().await;
+        let (watches, asked) = (std::mem::take(&mut batch.watches), std::mem::take(&mut batch.asked));
+        let mut whole = Batch { watches: watches.clone(), asked: asked.clone(), ..batch };
+        if let Committed::After(_) = self.commit(&mut whole, self.clock.now(), until).await? {
+            let mut memory = self.memory();
+            for (key, seconds) in watches {
+                memory.mirror.watches.entry(key).or_default().written = seconds;
+            }
+            for (key, _, asked) in asked {
+                if let Some(entry) = memory.mirror.lines.get_mut(&key) {
+                    entry.written = asked;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lines of a generator that nobody has asked for since `since`, in seconds since 1970; the oldest first.
+    pub fn not_asked_since(&self, generator: &str, since: u64, limit: usize) -> Vec<LineKey> {
+        let memory = self.memory();
+        let mut lines: Vec<_> = memory
+            .mirror
+            .lines
+            .iter()
+            .filter(|(key, entry)| {
+                *key.generator == *generator && entry.state != State::Never && entry.asked.at < since
+            })
+            .map(|(key, entry)| (entry.asked.at, key.clone()))
+            .collect();
+        lines.sort();
+        lines.truncate(limit);
+        lines.into_iter().map(|(_, key)| key).collect()
+    }
+}
+
+/// Whether a set's name may be one: Kubernetes takes up to 253 plain bytes. Others are kept apart in memory only.
+fn worth_a_row(key: &super::TrustKey) -> bool {
+    key.application_set.len() <= 253 && !key.application_set.contains(char::is_control)
+}

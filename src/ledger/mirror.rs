@@ -1,0 +1,295 @@
+//! What the ledger holds, in this process's memory: every question is answered from here.
+//!
+//! Each entry has the number of the change that made it, which orders all records of a ledger whoever wrote them, and
+//! the moment as of which it is right for this process: a read of GitHub that began before must not replace it.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use super::{
+    Candidate, Known, LineKey, Record,
+    merges::Merges,
+    record::Fact,
+    store::{Asked, LineRow, LineWrite},
+    trust::{TrustKey, Watch},
+};
+use crate::{
+    clock::Moment,
+    domain::{Branch, Line, Repo},
+};
+
+/// The trust of how many sets is kept apart.
+const WATCHES: usize = 10_000;
+
+/// The longest time between two questions that a hold's clock counts: nobody knows what was in between.
+const LONGEST_STEP: Duration = Duration::from_hours(2);
+
+#[derive(Debug, Default)]
+pub(super) struct Mirror {
+    /// The last change of the ledger that is in here together with all before it.
+    pub(super) change: i64,
+    pub(super) lines: HashMap<LineKey, Entry>,
+    /// The lines that were recorded under a branch's name, the last one at the end.
+    by_name: HashMap<(Arc<str>, u64, Branch), Vec<Line>>,
+    pub(super) repositories: HashMap<Repo, u64>,
+    pub(super) watches: HashMap<TrustKey, Watch>,
+    pub(super) merges: Merges,
+}
+
+/// One line.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) state: State,
+    /// The change that made it; 0 where it is not in the ledger yet.
+    pub(super) change: i64,
+    /// The name under which it was recorded; of a line that had nothing, none.
+    branch: Option<Branch>,
+    /// A read of GitHub that began before must not replace it.
+    as_of: Moment,
+    /// When another process's change was heard of.
+    heard: Option<Moment>,
+    /// How long the upstreams have said *not yet* since the item was last ready, and when they last said it.
+    pub(super) spent: Duration,
+    not_yet_at: Option<Moment>,
+    /// When it was asked last, in seconds since 1970, and what of this is written.
+    pub(super) asked: Asked,
+    pub(super) written: Asked,
+}
+
+/// What is to be done with a candidate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// It is recorded. Whether its hold's clock ran, and is to be put back.
+    Known { clock_ran: bool },
+    /// What is recorded is newer.
+    Superseded(Arc<Record>),
+    /// It is to be recorded.
+    New,
+}
+
+/// What is known of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Item(Arc<Record>),
+    Nothing,
+    Never,
+    /// There is a record, but it cannot be read.
+    Unreadable(Arc<str>),
+}
+
+/// What was recorded for another line of the same branch, later than for the one that asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Newer {
+    /// An item, and as of when it is right.
+    Item(Arc<Record>, Moment),
+    /// Something that cannot be read.
+    Unreadable,
+}
+
+impl Mirror {
+    /// What is known of a line, and by which change.
+    pub(super) fn known(&self, key: &LineKey) -> (Result<Known, Arc<str>>, i64) {
+        let Some(entry) = self.lines.get(key) else { return (Ok(Known::Never), 0) };
+        let known = match &entry.state {
+            State::Item(record) => Ok(Known::Item(Arc::clone(record))),
+            State::Nothing => Ok(Known::Nothing),
+            State::Never => Ok(Known::Never),
+            State::Unreadable(why) => Err(Arc::clone(why)),
+        };
+        (known, entry.change)
+    }
+
+    pub(super) fn item(&self, key: &LineKey) -> Option<&Arc<Record>> {
+        match &self.lines.get(key)?.state {
+            State::Item(record) => Some(record),
+            _ => None,
+        }
+    }
+
+    /// What is to be done with a candidate.
+    pub(super) fn judge(&mut self, key: &LineKey, candidate: &Candidate) -> Judged {
+        let Some(entry) = self.lines.get_mut(key) else { return Judged::New };
+        let State::Item(record) = &entry.state else { return Judged::New };
+        if record.build.covers(&candidate.build) && record.branch == candidate.branch && entry.change != 0 {
+            entry.as_of = entry.as_of.max(candidate.as_of);
+            entry.not_yet_at = None;
+            return Judged::Known { clock_ran: !entry.spent.is_zero() };
+        }
+        if entry.as_of > candidate.as_of || candidate.newer.contains(&record.build.commit()) {
+            return Judged::Superseded(Arc::clone(record));
+        }
+        Judged::New
+    }
+
+    /// As of when what is known of a line is right.
+    pub(super) fn as_of(&self, key: &LineKey) -> Moment {
+        self.lines.get(key).map_or(Moment::START, |entry| entry.as_of)
+    }
+
+    /// Keeps what this process has written.
+    pub(super) fn wrote(&mut self, line: &LineWrite, change: i64, as_of: Moment) {
+        self.put(&line.key, state_of(&line.fact), branch_of(&line.fact), (change, as_of, None));
+        self.asked(&line.key, line.asked_at);
+        if let Some(entry) = self.lines.get_mut(&line.key) {
+            entry.written = entry.asked;
+        }
+    }
+
+    /// Notes that this process has written the changes after `first` up to `last`.
+    pub(super) fn advanced(&mut self, first: i64, last: i64) {
+        // Where somebody else has written in between, that is yet to be read.
+        if self.change == first {
+            self.change = last;
+        }
+    }
+
+    /// Takes in a row of the ledger that another process has written, or an earlier one.
+    pub(super) fn take_in(&mut self, row: &LineRow, now: Moment) {
+        if self.lines.get(&row.key).is_some_and(|entry| entry.change >= row.change) {
+            return;
+        }
+        let (state, branch) = match &row.fact {
+            Ok(fact) => (state_of(fact), branch_of(fact)),
+            Err(why) => {
+                tracing::error!(generator = %row.key.generator, line = %row.key.line, %why, "a record of the ledger cannot be read; the next build overwrites it, or `lastgreen ledger forget`");
+                (State::Unreadable(Arc::clone(why)), row.branch.clone())
+            }
+        };
+        self.put(&row.key, state, branch, (row.change, now, Some(now)));
+        if let Some(entry) = self.lines.get_mut(&row.key) {
+            entry.spent = Duration::from_secs(row.asked.not_yet_seconds);
+            entry.asked = row.asked;
+            entry.written = row.asked;
+        }
+    }
+
+    fn put(
+        &mut self,
+        key: &LineKey,
+        state: State,
+        branch: Option<Branch>,
+        (change, as_of, heard): (i64, Moment, Option<Moment>),
+    ) {
+        let name = |branch: Branch| (Arc::clone(&key.generator), key.repository, branch);
+        let old = self.lines.remove(key);
+        if let Some(old) = old.as_ref().and_then(|entry| entry.branch.clone())
+            && let Some(lines) = self.by_name.get_mut(&name(old.clone()))
+        {
+            lines.retain(|line| *line != key.line);
+            if lines.is_empty() {
+                self.by_name.remove(&name(old));
+            }
+        }
+        if let Some(branch) = branch.clone() {
+            self.by_name.entry(name(branch)).or_default().push(key.line.clone());
+        }
+        let asked = old.as_ref().map_or_else(Asked::default, |entry| entry.asked);
+        let asked = Asked { not_yet_seconds: 0, ..asked };
+        let entry = Entry {
+            state,
+            change,
+            branch,
+            as_of,
+            heard: heard.or(old.and_then(|entry| entry.heard)),
+            spent: Duration::ZERO,
+            not_yet_at: None,
+            asked,
+            written: asked,
+        };
+        self.lines.insert(key.clone(), entry);
+    }
+
+    /// Empties what the ledger held, because it is another one now; tells which items this process still knows.
+    pub(super) fn replaced(&mut self) -> Vec<(LineKey, Arc<Record>)> {
+        let old = std::mem::take(self);
+        self.repositories = old.repositories;
+        let items = old.lines.into_iter().filter_map(|(key, entry)| match entry.state {
+            State::Item(record) => Some((key, record)),
+            _ => None,
+        });
+        items.collect()
+    }
+
+    /// Notes that a line was asked, at `at` seconds since 1970.
+    pub(super) fn asked(&mut self, key: &LineKey, at: u64) {
+        if let Some(entry) = self.lines.get_mut(key) {
+            entry.asked.at = at.max(entry.asked.at);
+        }
+    }
+
+    /// Counts *not yet*, and tells for how long it has been so.
+    pub(super) fn not_yet_for(&mut self, key: &LineKey, said: bool, now: Moment) -> Duration {
+        let Some(entry) = self.lines.get_mut(key) else { return Duration::ZERO };
+        if let Some(before) = entry.not_yet_at
+            && said
+        {
+            entry.spent += now.since(before).min(LONGEST_STEP);
+            entry.asked.not_yet_seconds = entry.spent.as_secs();
+        }
+        entry.not_yet_at = said.then_some(now);
+        entry.spent
+    }
+
+    /// The moment when a change of this line by another process was heard of.
+    pub(super) fn heard(&self, key: &LineKey) -> Option<Moment> {
+        self.lines.get(key)?.heard
+    }
+
+    /// What was recorded for another line of the same own branch, if that is a later change than this one's.
+    pub(super) fn newer_of_same_branch(&self, key: &LineKey, branch: &Branch) -> Option<Newer> {
+        let name = (Arc::clone(&key.generator), key.repository, branch.clone());
+        let entry = |line: &Line| self.lines.get(&LineKey { line: line.clone(), ..key.clone() });
+        let since = entry(&key.line).map_or(0, |entry| entry.change);
+        // Only a change between the two kinds is the same branch for sure: a later pull request is another one.
+        let other_kind = |line: &&Line| {
+            matches!((line, &key.line), (Line::Pull(_), Line::Branch(_)) | (Line::Branch(_), Line::Pull(_)))
+        };
+        let newer = self.by_name.get(&name)?.iter().filter(other_kind).filter_map(entry);
+        let newer = newer.filter(|entry| entry.change > since).filter_map(|entry| match &entry.state {
+            State::Item(record) if record.own => Some((entry.change, Newer::Item(Arc::clone(record), entry.as_of))),
+            State::Unreadable(_) => Some((entry.change, Newer::Unreadable)),
+            _ => None,
+        });
+        newer.max_by_key(|(change, _)| *change).map(|(_, newer)| newer)
+    }
+
+    /// The line under a branch's name that was recorded last and still has its item; an own one before a fork's.
+    pub(super) fn line_by_name(&self, generator: &Arc<str>, repository: u64, branch: &Branch) -> Option<Line> {
+        let lines = self.by_name.get(&(Arc::clone(generator), repository, branch.clone()))?;
+        let entry =
+            |line: &Line| self.lines.get(&LineKey { generator: Arc::clone(generator), repository, line: line.clone() });
+        let recorded = lines.iter().filter_map(|line| {
+            let entry = entry(line)?;
+            match &entry.state {
+                State::Item(record) => Some((record.own, entry.change, line)),
+                // Whose it was cannot be read; better to ask about it than to pass it over.
+                State::Unreadable(_) => Some((true, entry.change, line)),
+                _ => None,
+            }
+        });
+        recorded.max_by_key(|(own, change, _)| (*own, *change)).map(|(.., line)| line.clone())
+    }
+
+    /// Counts the time since a set's last question.
+    pub(super) fn watched(&mut self, key: &TrustKey, now: Moment, could_say: bool) {
+        // Whoever asks under ever new names earns no trust for them.
+        if self.watches.len() < WATCHES || self.watches.contains_key(key) {
+            self.watches.entry(key.clone()).or_default().note(now, could_say);
+        }
+    }
+}
+
+fn state_of(fact: &Fact) -> State {
+    match fact {
+        Fact::Item(record) => State::Item(Arc::new(record.clone())),
+        Fact::Nothing => State::Nothing,
+        Fact::Forgotten => State::Never,
+    }
+}
+
+/// The name under which a fact is found.
+pub(super) fn branch_of(fact: &Fact) -> Option<Branch> {
+    match fact {
+        Fact::Item(record) => Some(record.branch.clone()),
+        Fact::Nothing | Fact::Forgotten => None,
+    }
+}

@@ -1,0 +1,142 @@
+//! The ledger's tables, and how older ones become today's.
+//!
+//! A ledger tells its schema's number and the lowest one whose program can still use it, so that replicas of two
+//! versions can share one while they are rolled out.
+
+use sqlx::{Any, AnyConnection, Executor as _, Row as _, Transaction};
+
+use super::connection::Kind;
+
+/// The lowest schema whose program can use today's tables.
+const READABLE_FROM: i64 = 1;
+
+/// What leads from each schema to the next one.
+pub(super) const STEPS: &[&[&'static str]] = &[&[
+    "CREATE TABLE lastgreen_ledger (
+        one BIGINT PRIMARY KEY CHECK (one = 1),
+        schema_version BIGINT NOT NULL,
+        readable_from BIGINT NOT NULL,
+        id TEXT NOT NULL,
+        change BIGINT NOT NULL)",
+    "CREATE TABLE lastgreen_lines (
+        generator TEXT NOT NULL,
+        repository BIGINT NOT NULL,
+        line TEXT NOT NULL,
+        branch TEXT NOT NULL,
+        record TEXT NOT NULL,
+        seal TEXT NOT NULL,
+        asked_at BIGINT NOT NULL,
+        not_yet_seconds BIGINT NOT NULL,
+        change BIGINT NOT NULL,
+        PRIMARY KEY (generator, repository, line))",
+    "CREATE INDEX lastgreen_lines_change ON lastgreen_lines (change)",
+    "CREATE TABLE lastgreen_merges (
+        repository BIGINT NOT NULL,
+        number BIGINT NOT NULL,
+        head_sha TEXT NOT NULL,
+        merge_sha TEXT NOT NULL,
+        change BIGINT NOT NULL,
+        PRIMARY KEY (repository, number, head_sha, merge_sha))",
+    "CREATE INDEX lastgreen_merges_change ON lastgreen_merges (change)",
+    "CREATE TABLE lastgreen_repositories (
+        name TEXT PRIMARY KEY,
+        id BIGINT NOT NULL,
+        change BIGINT NOT NULL)",
+    "CREATE TABLE lastgreen_watches (
+        generator TEXT NOT NULL,
+        repository BIGINT NOT NULL,
+        application_set TEXT NOT NULL,
+        seen_seconds BIGINT NOT NULL,
+        change BIGINT NOT NULL,
+        PRIMARY KEY (generator, repository, application_set))",
+]];
+
+/// Why a ledger's tables cannot be used.
+#[derive(Debug)]
+pub(super) enum Problem {
+    Sql(sqlx::Error),
+    Newer { schema: i64, readable_from: i64 },
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+/// Makes the tables today's. A ledger that newer programs have moved on is left as it is, if it can be used.
+pub(super) async fn prepare(
+    connection: &mut AnyConnection,
+    kind: Kind,
+    steps: &[&[&'static str]],
+) -> Result<(), Problem> {
+    let today = steps.len();
+    if usable(version(connection, kind).await?, today)? >= today {
+        return Ok(());
+    }
+    let mut work = sqlx::Connection::begin(connection).await?;
+    if kind == Kind::Postgres {
+        // Two replicas that start at once must not both change the tables; the number is only this lock's name.
+        work.execute("SELECT pg_advisory_xact_lock(7813242011)").await?;
+    }
+    let found = usable(version(&mut work, kind).await?, today)?;
+    if found < today {
+        climb(&mut work, &steps[found..], found == 0, i64::try_from(today).unwrap_or(i64::MAX)).await?;
+    }
+    work.commit().await?;
+    Ok(())
+}
+
+async fn climb(
+    work: &mut Transaction<'_, Any>,
+    steps: &[&[&'static str]],
+    new: bool,
+    schema: i64,
+) -> Result<(), sqlx::Error> {
+    for statement in steps.iter().flat_map(|step| step.iter()) {
+        work.execute(*statement).await?;
+    }
+    if new {
+        let id: String = std::iter::repeat_with(fastrand::alphanumeric).take(16).collect();
+        sqlx::query(
+            "INSERT INTO lastgreen_ledger (one, schema_version, readable_from, id, change) VALUES (1, 0, 0, $1, 0)",
+        )
+        .bind(id)
+        .execute(&mut **work)
+        .await?;
+    }
+    sqlx::query("UPDATE lastgreen_ledger SET schema_version = $1, readable_from = $2 WHERE one = 1")
+        .bind(schema)
+        .bind(READABLE_FROM)
+        .execute(&mut **work)
+        .await?;
+    Ok(())
+}
+
+/// A ledger's schema, and the lowest that can use it.
+async fn version(connection: &mut AnyConnection, kind: Kind) -> Result<Option<(i64, i64)>, sqlx::Error> {
+    let tables = match kind {
+        Kind::Sqlite => "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'lastgreen_ledger'",
+        Kind::Postgres => {
+            "SELECT COUNT(*) FROM pg_catalog.pg_class WHERE relname = 'lastgreen_ledger' AND relkind = 'r' \
+             AND pg_catalog.pg_table_is_visible(oid)"
+        }
+    };
+    let count: i64 = sqlx::query(tables).fetch_one(&mut *connection).await?.try_get(0)?;
+    if count == 0 {
+        return Ok(None);
+    }
+    let row = sqlx::query("SELECT schema_version, readable_from FROM lastgreen_ledger WHERE one = 1")
+        .fetch_one(connection)
+        .await?;
+    Ok(Some((row.try_get(0)?, row.try_get(1)?)))
+}
+
+/// The schema that was found, 0 for none, if a program that knows `today` can use it.
+fn usable(found: Option<(i64, i64)>, today: usize) -> Result<usize, Problem> {
+    let Some((schema, readable_from)) = found else { return Ok(0) };
+    if usize::try_from(readable_from).map_or(true, |needed| needed > today) {
+        return Err(Problem::Newer { schema, readable_from });
+    }
+    Ok(usize::try_from(schema).unwrap_or(0))
+}
