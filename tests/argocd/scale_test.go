@@ -34,8 +34,10 @@ func TestAThousandPullRequests(t *testing.T) {
 	s.renders(set, now)
 
 	// From here on everything comes from memory, and the upstreams may as well be gone.
+	if cold := s.sim.asked(); cold.graphql == 0 || cold.registry == 0 {
+		t.Errorf("nobody was asked: %+v", cold)
+	}
 	s.sim.orders(fail("graphql", 502), fail("registry", 503))
-	s.sim.asked()
 	s.becomes(set, now)
 	same(t, asked{}, s.sim.asked())
 
