@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod control;
 mod fault;
 mod github;
 mod registry;
@@ -26,6 +27,7 @@ mod sim;
 mod wire;
 mod world;
 
+pub use control::Control;
 pub use fault::{Fault, Target, What};
 pub use github::{AppKey, Cost, CostError, cost, schema};
 pub use sim::{Authorization, Counts, Kind, Latency, Seen, Service, Sim};

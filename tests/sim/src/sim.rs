@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::fault::{Fault, Target};
-use crate::wire;
 use crate::world::{Repository, World};
+use crate::{serve, wire};
 
 /// The simulated services, running. Dropping it ends them and their connections.
 #[derive(Debug)]
@@ -282,11 +282,15 @@ impl Sim {
             registry: registry.local_addr()?,
             realm: realm.local_addr()?,
         });
-        let tasks = vec![
-            wire::serve(github, Service::GitHub, Arc::clone(&shared)),
-            wire::serve(registry, Service::Registry, Arc::clone(&shared)),
-            wire::serve(realm, Service::Realm, Arc::clone(&shared)),
-        ];
+        let listeners = [(github, Service::GitHub), (registry, Service::Registry), (realm, Service::Realm)];
+        let tasks = listeners.into_iter().map(|(listener, service)| {
+            let shared = Arc::clone(&shared);
+            wire::serve(listener, move |ask| {
+                let shared = Arc::clone(&shared);
+                async move { serve::answer(&shared, service, ask).await }
+            })
+        });
+        let tasks = tasks.collect();
         Ok(Self { shared, tasks })
     }
 

@@ -20,8 +20,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::sim::{Service, Shared};
-
 /// A request, read to its end.
 #[derive(Debug, Clone)]
 pub(crate) struct Ask {
@@ -126,27 +124,35 @@ impl std::fmt::Display for Reset {
 impl std::error::Error for Reset {}
 
 /// Serves one listener until the task is aborted, which ends its connections too.
-pub(crate) fn serve(listener: TcpListener, service: Service, shared: Arc<Shared>) -> JoinHandle<()> {
+pub(crate) fn serve<A, F>(listener: TcpListener, answer: A) -> JoinHandle<()>
+where
+    A: Fn(Ask) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response<Body>, Reset>> + Send + 'static,
+{
     tokio::spawn(async move {
         let mut connections = JoinSet::new();
         loop {
             while connections.try_join_next().is_some() {}
             let Ok((stream, _)) = listener.accept().await else { continue };
-            let shared = Arc::clone(&shared);
+            let answer = answer.clone();
             connections.spawn(async move {
                 // A client that goes away, or a reset on command: nothing to tell.
-                let _ = connection(stream, service, shared).await;
+                let _ = connection(stream, answer).await;
             });
         }
     })
 }
 
-async fn connection(stream: TcpStream, service: Service, shared: Arc<Shared>) -> Result<(), hyper::Error> {
+async fn connection<A, F>(stream: TcpStream, answer: A) -> Result<(), hyper::Error>
+where
+    A: Fn(Ask) -> F + Clone + Send,
+    F: Future<Output = Result<Response<Body>, Reset>> + Send,
+{
     stream.set_nodelay(true).unwrap_or_default();
     let reset = Arc::new(AtomicBool::new(false));
     let wire = Wire { stream, reset: Arc::clone(&reset) };
     let answer = service_fn(move |request: Request<Incoming>| {
-        let (shared, reset) = (Arc::clone(&shared), Arc::clone(&reset));
+        let (answer, reset) = (answer.clone(), Arc::clone(&reset));
         async move {
             let (parts, body) = request.into_parts();
             let ask = Ask {
@@ -156,7 +162,7 @@ async fn connection(stream: TcpStream, service: Service, shared: Arc<Shared>) ->
                 headers: parts.headers,
                 body: body.collect().await.map_err(|_| Reset)?.to_bytes(),
             };
-            let answer = crate::serve::answer(&shared, service, ask).await;
+            let answer = answer(ask).await;
             if answer.is_err() {
                 reset.store(true, Ordering::SeqCst);
             }

@@ -5,6 +5,7 @@ mod app_key;
 mod apps;
 mod cost;
 mod graphql;
+mod pulls;
 mod resolve;
 mod rest;
 mod schema;

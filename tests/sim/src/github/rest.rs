@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::access::{self, Access};
-use super::{apps, message, not_found, rated, spend};
+use super::{apps, message, not_found, pulls, rated, spend};
 use crate::wire::{Answer, Ask, decoded};
 use crate::world::{CheckRun, Commit, Oid, Repository, World};
 
@@ -91,6 +91,7 @@ fn moved(world: &World, ask: &Ask, at: &Repository, rest: &[&str]) -> Answer {
 fn of_repository(world: &World, access: &Access, ask: &Ask, at: &Repository, rest: &[&str]) -> Answer {
     match rest {
         [] => Answer::json(200, &repository(at)),
+        ["pulls"] => pulls::list(world, access, ask, at),
         ["compare", basehead @ ..] => compare(world, at, &basehead.join("/")),
         ["commits", reference @ .., "check-runs"] if !reference.is_empty() => {
             if let Some(why) = access.refused_checks(at) {
@@ -112,7 +113,7 @@ fn of_repository(world: &World, access: &Access, ask: &Ask, at: &Repository, res
     }
 }
 
-fn repository(at: &Repository) -> Value {
+pub(super) fn repository(at: &Repository) -> Value {
     json!({
         "id": at.id,
         "node_id": format!("R_{}", at.id),

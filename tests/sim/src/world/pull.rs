@@ -46,6 +46,9 @@ pub struct Pull {
     /// Whether it is a draft.
     #[serde(default)]
     pub draft: bool,
+    /// The names of its labels.
+    #[serde(default)]
+    pub labels: Vec<String>,
     /// Who opened it; `None` is a deleted account.
     #[serde(default = "Pull::dev")]
     pub author: Option<String>,
@@ -74,6 +77,7 @@ impl Pull {
             test_merge: None,
             merge_commit: None,
             draft: false,
+            labels: Vec::new(),
             author: Self::dev(),
             created_at: None,
             updated_at: None,

@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod control;
 mod github;
 mod levers;
 mod money;
+mod pulls;
 mod registry;
 mod rest;
 mod story;
