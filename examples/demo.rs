@@ -20,12 +20,12 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
 use lastgreen::{
-    app::App,
+    app::{App, End},
     clock::{Clock as _, SystemClock},
     config::Config,
 };
 use lastgreen_sim::{ImageSpec, PersonalToken, Sim, World, sha};
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{net::TcpListener, sync::mpsc};
 
 /// The world that is simulated: one repository, two images, four pull requests.
 const WORLD: &str = include_str!("../fixtures/worlds/demo.yaml");
@@ -75,11 +75,8 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let sim = Sim::start(World::from_yaml(WORLD)?).await;
     let secrets = tempfile::tempdir()?;
     let app = App::build(config(&sim, secrets.path())?, Arc::<SystemClock>::clone(&clock))?;
-    let (end, ended) = oneshot::channel::<()>();
-    let serving = tokio::spawn(async move {
-        let ended = async { drop(ended.await) };
-        app.run(plugin, ops, ended).await
-    });
+    let (end, ends) = mpsc::channel(1);
+    let serving = tokio::spawn(app.run(plugin, ops, ends));
 
     let story = async {
         tell(&sim, &Asker::new(port, clock)?).await?;
@@ -93,7 +90,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         told = story => told,
         interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot wait for ctrl-c"),
     };
-    drop(end);
+    end.send(End::Soon).await?;
     told.and(serving.await?)
 }
 

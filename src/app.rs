@@ -1,23 +1,42 @@
 //! The table of contents of the process: everything is built here, in the order in which it is needed, and run.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 
 use crate::{
+    background::{Background, Died, Tasks},
     clock::SharedClock,
     config::{self, Config},
     domain::{CheckPattern, CiPolicy},
     generator::{Generator, GeneratorOptions, Hold},
     github::{self, GitHub},
-    http::{self, Plugin, Tokens},
+    http::{self, Ops, Phase, Plugin, Tokens, reached},
     ledger::{Ledger, LedgerOptions, Source},
     parts::build::{BuildOptions, BuildPart},
     registry::{self, Registries},
     upstream::{PaceLimits, Secret, SecretFile},
 };
+
+/// How often is looked for lines that nobody needs any more.
+const FORGET_EVERY: Duration = Duration::from_hours(1);
+
+/// How long requests to the operator's listener may take once the plugin is done.
+const OPS_DRAIN: Duration = Duration::from_secs(2);
+
+/// How the process is asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Without anybody being refused: those who ask are answered until they have heard of it.
+    Orderly,
+    /// As soon as the requests under way are done.
+    Soon,
+}
 
 /// Everything that one process is made of.
 #[derive(Debug)]
@@ -30,13 +49,18 @@ pub struct App {
     pub ledger: Arc<Ledger>,
     /// The generators by name.
     pub generators: BTreeMap<Arc<str>, Arc<Generator>>,
+    /// What is done beside the answering; [`App::run`] starts it.
+    pub background: Vec<Background>,
     plugin: Arc<Plugin>,
+    ops_tokens: Option<Tokens>,
+    drain_delay: Duration,
     clock: SharedClock,
 }
 
 impl App {
     /// Builds everything that a configuration asks for. Nothing is sent yet.
     pub fn build(config: Config, clock: SharedClock) -> anyhow::Result<Self> {
+        let forget_after = config.ledger.forget_after;
         let ledger = Ledger::new(ledger_options(config.ledger, &clock), Arc::clone(&clock));
         let github = GitHub::new(github_options(config.github), Arc::clone(&clock)).context("cannot set up GitHub")?;
         let github = Arc::new(github);
@@ -63,9 +87,13 @@ impl App {
             let generator = Generator::new(options, build, Arc::clone(&ledger), Arc::clone(&clock));
             generators.insert(name, Arc::new(generator));
         }
-        let tokens = Tokens::new(SecretFile::new(config.token_file, Arc::clone(&clock)));
+        let tokens = |file| Tokens::new(SecretFile::new(file, Arc::clone(&clock)));
+        let ops_tokens = config.ops.token_file.map(tokens);
+        let tokens = tokens(config.token_file);
         let plugin = Arc::new(Plugin { generators: generators.clone(), tokens, clock: Arc::clone(&clock) });
-        Ok(Self { github, registries, ledger, generators, plugin, clock })
+        let drain_delay = config.drain_delay;
+        let background = background(&ledger, &generators, forget_after, &clock);
+        Ok(Self { github, registries, ledger, generators, background, plugin, ops_tokens, drain_delay, clock })
     }
 
     /// The routes of the plugin's listener.
@@ -73,29 +101,70 @@ impl App {
         http::plugin_router(Arc::clone(&self.plugin))
     }
 
-    /// Serves both listeners until `end` completes and requests under way are done.
-    pub async fn run(
-        &self,
-        plugin: TcpListener,
-        ops: TcpListener,
-        end: impl Future<Output = ()> + Send,
-    ) -> anyhow::Result<()> {
-        let (ending, ended) = watch::channel(false);
-        let until_end = |mut ended: watch::Receiver<bool>| async move {
-            // A sender that is gone has ended, too.
-            let _ = ended.wait_for(|ended| *ended).await;
+    /// Serves both listeners until it is told to end, or until a background task dies, which is an error.
+    ///
+    /// At the end the plugin's listener goes first, then the background tasks, then the operator's listener. Whoever
+    /// asks for the end a second time does not want to wait for the news to spread; nor does one who has gone away.
+    pub async fn run(self, plugin: TcpListener, ops: TcpListener, ends: mpsc::Receiver<End>) -> anyhow::Result<()> {
+        let (phase, seen) = watch::channel(Phase::Serving);
+        let clock = || Arc::clone(&self.clock);
+        let drain = reached(seen.clone(), Phase::Draining);
+        let router = http::leaving(self.plugin_router(), seen.clone());
+        let plugin = http::serve(plugin, router, clock(), drain, http::DRAIN);
+        let over = reached(seen.clone(), Phase::Over);
+        let router = http::ops_router(Arc::new(Ops { phase: seen, tokens: self.ops_tokens }));
+        let ops = http::serve(ops, router, clock(), over, OPS_DRAIN);
+
+        let mut tasks = Tasks::start(self.background, clock());
+        let plugin_and_tasks = async {
+            let until_drain = async {
+                let ended = until_drain(ends, self.drain_delay, &phase, &mut tasks, &self.clock).await;
+                phase.send_replace(Phase::Draining);
+                Ok(ended)
+            };
+            let (ended, ()) = tokio::try_join!(until_drain, plugin)?;
+            let stopped = tasks.stop().await;
+            phase.send_replace(Phase::Over);
+            Ok(ended.and(stopped))
         };
-        let plugin = http::serve(plugin, self.plugin_router(), Arc::clone(&self.clock), until_end(ended.clone()));
-        let ops = http::serve(ops, http::ops_router(), Arc::clone(&self.clock), until_end(ended));
-        let signal = async {
-            end.await;
-            tracing::info!("ending: requests under way are finished");
-            ending.send_replace(true);
-            Ok(())
-        };
-        tokio::try_join!(plugin, ops, signal).context("a listener broke down")?;
+        let (ended, ()) = tokio::try_join!(plugin_and_tasks, ops).context("a listener broke down")?;
+        ended?;
+        tracing::info!("ended");
         Ok(())
     }
+}
+
+/// What is done beside the answering: the ledger is looked after, and what nobody needs any more is forgotten.
+fn background(
+    ledger: &Arc<Ledger>,
+    generators: &BTreeMap<Arc<str>, Arc<Generator>>,
+    forget_after: Duration,
+    clock: &SharedClock,
+) -> Vec<Background> {
+    let (keeper, lines) = (Arc::clone(ledger), Arc::clone(ledger));
+    let (generators, clock) = (generators.clone(), Arc::clone(clock));
+    let forgetting = Background::new("forgetting", move |mut stop| async move {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.told() => return Ok(()),
+                () = clock.sleep_until(clock.now() + FORGET_EVERY) => {}
+            }
+            for generator in generators.values().filter(|_| lines.leads()) {
+                tokio::select! {
+                    biased;
+                    () = stop.told() => return Ok(()),
+                    () = generator.forget(forget_after) => {}
+                }
+            }
+        }
+    });
+    // Told to end last: it writes what is left.
+    let keeping = Background::new("the ledger", move |mut stop| async move {
+        keeper.keep(stop.told()).await;
+        Ok(())
+    });
+    vec![forgetting, keeping]
 }
 
 fn ledger_options(config: config::Ledger, clock: &SharedClock) -> LedgerOptions {
@@ -106,6 +175,37 @@ fn ledger_options(config: config::Ledger, clock: &SharedClock) -> LedgerOptions 
         config::LedgerPlace::UrlFile(path) => Source::UrlFile(SecretFile::new(path, Arc::clone(clock))),
     };
     LedgerOptions { source, trust_after: config.trust_after }
+}
+
+/// Completes when the plugin is to take no more connections.
+async fn until_drain(
+    mut ends: mpsc::Receiver<End>,
+    delay: Duration,
+    phase: &watch::Sender<Phase>,
+    tasks: &mut Tasks,
+    clock: &SharedClock,
+) -> Result<(), Died> {
+    let died = |died: Died| {
+        tracing::error!("{died}: ending, for nothing can be relied on any more; requests under way are finished");
+        Err(died)
+    };
+    let end = tokio::select! {
+        biased;
+        dead = tasks.died() => return died(dead),
+        end = ends.recv() => end,
+    };
+    phase.send_replace(Phase::Leaving);
+    if end == Some(End::Orderly) && !delay.is_zero() {
+        tracing::info!(drain_delay = ?delay, "ending: not ready any more; whoever asks is answered for a while");
+        tokio::select! {
+            biased;
+            dead = tasks.died() => return died(dead),
+            _ = ends.recv() => tracing::info!("told to end once more: not waiting any longer"),
+            () = clock.sleep_until(clock.now() + delay) => {}
+        }
+    }
+    tracing::info!("ending: no more connections are taken; requests under way are finished");
+    Ok(())
 }
 
 fn github_options(config: config::GitHub) -> github::Options {

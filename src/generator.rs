@@ -79,6 +79,9 @@ pub enum Refusal {
 /// How long is waited at least and at most before a refused question is tried again.
 const TRY_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 
+/// How many lines are looked at in one go whether they are gone: each costs a look at GitHub.
+const FORGET_AT_ONCE: usize = 50;
+
 /// What the table says.
 enum Decision {
     Answer(Answer),
@@ -133,8 +136,30 @@ impl Generator {
     /// The item of a resolution that found a build.
     pub fn item_of(&self, resolution: &Resolution) -> Option<Item> {
         match (&resolution.outcome, &resolution.line) {
-            (Outcome::Ready(build), Some(meant)) => Some(self.item(build, images_of(build), meant, &meant.branch)),
+            (Outcome::Ready(build), Some(meant)) => Some(self.item(build, &images_of(build), meant, &meant.branch)),
             _ => None,
+        }
+    }
+
+    /// Forgets lines that nobody has asked for as long as that, and that GitHub says are closed or gone.
+    pub async fn forget(&self, limit: Duration) {
+        for key in self.ledger.not_asked_for(&self.options.name, limit, FORGET_AT_ONCE) {
+            let until = self.clock.now() + self.options.answer_within;
+            match self.build.is_gone(&key).await {
+                Ok(true) => match self.ledger.forget_unasked(&key, limit, until).await {
+                    Ok(true) => {
+                        tracing::info!(generator = %key.generator, line = %key.line, "forgotten: nobody asks for it, and it is closed or gone")
+                    }
+                    Ok(false) => {}
+                    Err(error) => tracing::debug!(%error, "nothing can be forgotten"),
+                },
+                // It may be asked for again; it is looked at again when it was not.
+                Ok(false) => self.ledger.asked(&key),
+                Err(error) => {
+                    tracing::debug!(%error, "whether lines are gone cannot be read");
+                    return;
+                }
+            }
         }
     }
 
@@ -203,7 +228,7 @@ impl Generator {
         match self.ledger.record(&meant.key, &candidate, until).await {
             Ok(Recorded::Yes) => {
                 let build = candidate.build;
-                let item = self.item(&build, images_of(&build), &meant, &meant.branch);
+                let item = self.item(&build, &images_of(&build), &meant, &meant.branch);
                 let (commit, reason) = (build.commit(), resolution.reason);
                 Decision::Answer(Answer::Item { item, standing: Standing::Fresh, commit, reason })
             }
@@ -272,7 +297,7 @@ impl Generator {
         let reasons: Vec<_> =
             renewed.missing.iter().map(String::as_str).chain([reason]).filter(|reason| !reason.is_empty()).collect();
         Decision::Answer(Answer::Item {
-            item: self.item(&record.build, renewed.images, meant, &record.branch),
+            item: self.item(&record.build, &renewed.images, meant, &record.branch),
             standing: Standing::Held,
             commit: record.build.commit(),
             reason: reasons.join("; "),
@@ -280,7 +305,7 @@ impl Generator {
     }
 
     /// The item of a build, by today's configuration: every key, every value a string.
-    fn item(&self, build: &Build, images: BTreeMap<String, BuiltImage>, meant: &Meant, branch: &Branch) -> Item {
+    fn item(&self, build: &Build, images: &BTreeMap<String, BuiltImage>, meant: &Meant, branch: &Branch) -> Item {
         let image = |key: &str| {
             images.get(key).map(|image| OutputImage {
                 pinned: image.image.pinned(&image.digest),

@@ -9,14 +9,16 @@
 
 mod body;
 mod ops;
+mod phase;
 mod plugin;
 mod reply;
 mod server;
 mod tokens;
 
 pub use self::{
-    ops::ops_router,
+    ops::{Ops, ops_router},
+    phase::{Phase, leaving, reached},
     plugin::{Plugin, plugin_router},
-    server::serve,
+    server::{DRAIN, serve},
     tokens::Tokens,
 };

@@ -2,6 +2,7 @@
 //! *last green build*: the newest commit whose CI succeeded and whose images all exist, every image from that commit.
 
 pub mod app;
+pub mod background;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -1,4 +1,4 @@
-//! `lastgreen serve`.
+//! `lastgreen serve`. SIGTERM, which Kubernetes sends, ends it orderly; ctrl-c, which a person types, soon.
 
 use std::sync::Arc;
 
@@ -6,10 +6,15 @@ use anyhow::Context as _;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    sync::mpsc,
 };
 
 use super::Exit;
-use crate::{app::App, clock::SystemClock, config::Config};
+use crate::{
+    app::{App, End},
+    clock::SystemClock,
+    config::Config,
+};
 
 pub(super) async fn serve(config: Config) -> anyhow::Result<Exit> {
     let (listen, ops) = (config.listen, config.ops.listen);
@@ -19,12 +24,20 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<Exit> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let generators: Vec<_> = app.generators.keys().map(|name| &**name).collect();
     tracing::info!(plugin = %plugin.local_addr()?, ops = %health.local_addr()?, ?generators, "lastgreen {} serves", env!("CARGO_PKG_VERSION"));
-    let end = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+    let (ask, ends) = mpsc::channel(2);
+    let signals = async {
+        loop {
+            let end = tokio::select! {
+                _ = terminate.recv() => End::Orderly,
+                _ = interrupt.recv() => End::Soon,
+            };
+            // One that was not looked at yet says enough.
+            let _ = ask.try_send(end);
         }
     };
-    app.run(plugin, health, end).await?;
+    tokio::select! {
+        ended = app.run(plugin, health, ends) => ended?,
+        () = signals => {}
+    }
     Ok(Exit::Ok)
 }

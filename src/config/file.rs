@@ -19,6 +19,7 @@ pub(super) mod defaults {
     pub(crate) const OPS_LISTEN: ([u8; 4], u16) = ([0, 0, 0, 0], 9355);
     pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
     pub(crate) const LEDGER: &str = "/var/lib/lastgreen/ledger.db";
+    pub(crate) const DRAIN_DELAY: Duration = Duration::from_secs(5);
     pub(crate) const TRUST_AFTER: Duration = Duration::from_hours(1);
     pub(crate) const FORGET_AFTER: Duration = Duration::from_hours(30 * 24);
     pub(crate) const GITHUB_API: &str = "https://api.github.com";
@@ -36,11 +37,15 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
     let mut map = root.map("a map with the keys of the configuration")?;
     let listen_field = map.get("listen");
     let listen = listen_field.as_ref().map_or(Some(defaults::LISTEN.into()), address);
-    let ops = map.or("ops", Ops { listen: defaults::OPS_LISTEN.into() }, ops);
+    let ops_field = map.get("ops");
+    let ops_default = Ops { listen: defaults::OPS_LISTEN.into(), token_file: None };
+    let ops = ops_field.as_ref().map_or(Some(ops_default), ops);
     let token_file = map.require("tokenFile", "the path of a file with the accepted tokens, one a line");
     let token_file = token_file.and_then(|field| field.file());
     let within = Duration::from_secs(1)..=Duration::from_secs(25);
     let answer_within = map.or("answerWithin", defaults::ANSWER_WITHIN, |field| field.duration(within));
+    let delay = Duration::ZERO..=Duration::from_mins(5);
+    let drain_delay = map.or("drainDelay", defaults::DRAIN_DELAY, |field| field.duration(delay));
     let ledger = map.or("ledger", default_ledger(), ledger);
     let github = map.require("github", "a map with `auth` and more").and_then(|field| github(&field));
     let registries = map.or("registries", Vec::new(), registries);
@@ -54,6 +59,11 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
     {
         field.error("this is the address of `ops.listen` too");
     }
+    if let (Some(field), Some(ops), Some(token_file)) = (ops_field, &ops, &token_file)
+        && ops.token_file.as_ref() == Some(token_file)
+    {
+        field.error("its `tokenFile` is Argo CD's too: what may ask must not be able to change anything");
+    }
     let (registries, generators) = (registries?, generators?);
     for (field, registry) in &registries {
         let mut images = generators.values().flat_map(|generator| &generator.build.images);
@@ -66,6 +76,7 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
         ops: ops?,
         token_file: token_file?,
         answer_within: answer_within?,
+        drain_delay: drain_delay?,
         ledger: ledger?,
         github: github?,
         registries: registries.into_iter().map(|(_, registry)| registry).collect(),
@@ -80,10 +91,11 @@ fn address(field: &Field<'_>) -> Option<SocketAddr> {
 }
 
 fn ops(field: &Field<'_>) -> Option<Ops> {
-    let mut map = field.map("a map with `listen`")?;
+    let mut map = field.map("a map with `listen` and `tokenFile`")?;
     let listen = map.or("listen", defaults::OPS_LISTEN.into(), address);
-    map.finish(&["explain", "tokenFile"]);
-    Some(Ops { listen: listen? })
+    let token_file = map.maybe("tokenFile", Field::file);
+    map.finish(&["explain"]);
+    Some(Ops { listen: listen?, token_file: token_file? })
 }
 
 fn default_ledger() -> Ledger {

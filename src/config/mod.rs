@@ -56,6 +56,8 @@ pub struct Config {
     pub token_file: PathBuf,
     /// When an answer is due.
     pub answer_within: Duration,
+    /// How long questions are answered after the end was asked for.
+    pub drain_delay: Duration,
     /// What was answered.
     pub ledger: Ledger,
     /// GitHub.
@@ -72,6 +74,8 @@ pub struct Config {
 pub struct Ops {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// The file with the tokens that may change something, one a line; without it nobody may.
+    pub token_file: Option<PathBuf>,
 }
 
 /// What was answered.

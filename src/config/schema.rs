@@ -69,6 +69,10 @@ struct File {
     /// unknown, and what was answered before is answered again.
     #[schemars(extend("default" = duration::show(file::defaults::ANSWER_WITHIN)))]
     answer_within: Option<Time>,
+    /// How long questions are answered after SIGTERM, at most `5m`: until everybody has heard that this pod is not
+    /// ready any more. A question that is refused meanwhile would freeze its whole set for three minutes.
+    #[schemars(extend("default" = duration::show(file::defaults::DRAIN_DELAY)))]
+    drain_delay: Option<Time>,
     /// What was answered to whom, so that no outage withdraws it.
     ledger: Option<Ledger>,
     /// GitHub, where CI is asked for.
@@ -89,6 +93,10 @@ struct Ops {
     /// Where health and metrics are served.
     #[schemars(extend("default" = address(file::defaults::OPS_LISTEN)))]
     listen: Option<Address>,
+    /// The file with the tokens that may change something, one a line; without it nobody may. It is read again when it
+    /// changes.
+    #[schemars(extend("examples" = ["/var/run/lastgreen/ops-token"]))]
+    token_file: Option<String>,
 }
 
 /// What was answered to whom.

@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{Method, Response, header},
+    http::{Method, Response},
 };
 
 use super::{
@@ -74,12 +74,7 @@ impl Plugin {
     }
 
     fn authorize(&self, request: &Request) -> Result<(), Problem> {
-        let header = request.headers().get(header::AUTHORIZATION);
-        let access = self.tokens.check(header.map(header::HeaderValue::as_bytes)).map_err(|error| {
-            tracing::error!(%error, "nobody can be let in");
-            Problem::NoTokens
-        })?;
-        match access {
+        match self.tokens.access(request)? {
             Access::Granted => Ok(()),
             Access::Missing => Err(Problem::Forbidden("the request has no bearer token in its Authorization header")),
             Access::Wrong => Err(Problem::Forbidden("the bearer token is not one of those in lastgreen's token file")),

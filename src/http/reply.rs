@@ -42,6 +42,8 @@ pub(super) enum Problem {
     Refused(Refusal),
     /// The accepted tokens cannot be read.
     NoTokens,
+    /// The process ends, and is not ready any more.
+    Ending,
 }
 
 impl Problem {
@@ -53,7 +55,7 @@ impl Problem {
             Self::NotPost => StatusCode::METHOD_NOT_ALLOWED,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::LargeBody => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Refused(Refusal::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Refused(Refusal::Unavailable(_)) | Self::Ending => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused(Refusal::Internal) | Self::NoTokens => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -69,6 +71,7 @@ impl Problem {
             Self::LargeBody => "the request's body is larger than 64 KiB".to_owned(),
             Self::Refused(refusal) => refusal.to_string(),
             Self::NoTokens => "lastgreen cannot read its token file; its log says why".to_owned(),
+            Self::Ending => "lastgreen is ending".to_owned(),
         }
     }
 }
@@ -149,10 +152,12 @@ mod tests {
             (Problem::Refused(Refusal::Internal), 500),
             (Problem::NoTokens, 500),
             (Problem::Refused(Refusal::Unavailable("x".to_owned())), 503),
+            (Problem::Ending, 503),
         ] {
             let response = problem(&case);
             assert_eq!(response.status().as_u16(), status, "{case:?}");
-            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), status == 503);
+            let again = matches!(case, Problem::Refused(Refusal::Unavailable(_)));
+            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), again);
             assert!(!case.message().is_empty());
         }
     }

@@ -17,18 +17,19 @@ use crate::clock::SharedClock;
 /// and a request sent on one that was just closed freezes its whole set.
 const IDLE: Duration = Duration::from_mins(2);
 
-/// How long requests under way may take after the end was asked for.
-const DRAIN: Duration = Duration::from_secs(25);
+/// How long requests under way may take after the end was asked for: longer than any answer is due.
+pub const DRAIN: Duration = Duration::from_secs(25);
 
 /// How long is waited when no connection can be accepted (out of file descriptors).
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// Serves until `end` completes, then lets requests under way finish.
+/// Serves until `end` completes, then lets requests under way finish, for as long as `drain` at most.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     clock: SharedClock,
     end: impl Future<Output = ()> + Send,
+    drain: Duration,
 ) -> io::Result<()> {
     let graceful = GracefulShutdown::new();
     tokio::pin!(end);
@@ -70,7 +71,7 @@ pub async fn serve(
     drop(listener);
     tokio::select! {
         () = graceful.shutdown() => {}
-        () = clock.sleep_until(clock.now() + DRAIN) => tracing::warn!("requests under way were cut off"),
+        () = clock.sleep_until(clock.now() + drain) => tracing::warn!("requests under way were cut off"),
     }
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! Which bearer tokens are accepted.
 
+use axum::{extract::Request, http::header};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
+use super::reply::Problem;
 use crate::upstream::{SecretError, SecretFile};
 
 /// The accepted tokens, one on each line of a file that is read again when it changes.
@@ -28,8 +30,17 @@ impl Tokens {
         Self(file)
     }
 
+    /// What the token of a request is worth.
+    pub(super) fn access(&self, request: &Request) -> Result<Access, Problem> {
+        let header = request.headers().get(header::AUTHORIZATION);
+        self.check(header.map(header::HeaderValue::as_bytes)).map_err(|error| {
+            tracing::error!(%error, "nobody can be let in");
+            Problem::NoTokens
+        })
+    }
+
     /// Holds an `Authorization` header against the tokens, in a time that tells nothing about them.
-    pub(super) fn check(&self, authorization: Option<&[u8]>) -> Result<Access, SecretError> {
+    fn check(&self, authorization: Option<&[u8]>) -> Result<Access, SecretError> {
         let accepted = self.0.read()?;
         let Some(given) = authorization.and_then(bearer) else { return Ok(Access::Missing) };
         let given_hash = Sha256::digest(given);

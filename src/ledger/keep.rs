@@ -6,8 +6,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::watch;
-
 use super::{
     Ledger, LedgerError, LineKey,
     mirror::State,
@@ -32,14 +30,14 @@ const ASKED_STEP: u64 = 3600;
 const CLOCK_STEP: u64 = 60;
 
 impl Ledger {
-    /// Looks after the ledger until `end` says so.
-    pub async fn keep(self: Arc<Self>, mut end: watch::Receiver<bool>) {
+    /// Looks after the ledger until `end` completes.
+    pub async fn keep(self: Arc<Self>, end: impl Future<Output = ()> + Send) {
         let mut listening = None;
+        tokio::pin!(end);
         loop {
             tokio::select! {
                 biased;
-                // A sender that is gone has ended, too.
-                _ = end.wait_for(|ended| *ended) => break,
+                () = &mut end => break,
                 () = self.beat(&mut listening) => {}
             }
         }
@@ -162,7 +160,7 @@ impl Ledger {
         let lost: Vec<_> = lost
             .map(|(key, record)| {
                 let fact = Fact::Item(record.as_ref().clone());
-                LineWrite { key, expected: 0, fact, asked_at }
+                LineWrite { key, expected: 0, fact, asked_at, unless_asked_since: u64::MAX }
             })
             .collect();
         memory.id = Some(news.id);
@@ -218,8 +216,9 @@ impl Ledger {
         Ok(())
     }
 
-    /// Lines of a generator that nobody has asked for since `since`, in seconds since 1970; the oldest first.
-    pub fn not_asked_since(&self, generator: &str, since: u64, limit: usize) -> Vec<LineKey> {
+    /// Lines of a generator that nobody has asked for as long as that; the oldest first.
+    pub fn not_asked_for(&self, generator: &str, limit: Duration, count: usize) -> Vec<LineKey> {
+        let since = self.seconds().saturating_sub(limit.as_secs());
         let memory = self.memory();
         let mut lines: Vec<_> = memory
             .mirror
@@ -231,7 +230,7 @@ impl Ledger {
             .map(|(key, entry)| (entry.asked.at, key.clone()))
             .collect();
         lines.sort();
-        lines.truncate(limit);
+        lines.truncate(count);
         lines.into_iter().map(|(_, key)| key).collect()
     }
 }

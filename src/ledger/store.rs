@@ -77,6 +77,8 @@ pub(super) struct LineWrite {
     pub(super) fact: Fact,
     /// When it was asked, in seconds since 1970.
     pub(super) asked_at: u64,
+    /// It must not have been asked since then, in seconds since 1970, whoever was asked.
+    pub(super) unless_asked_since: u64,
 }
 
 /// What is written in one transaction.

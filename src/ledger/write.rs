@@ -1,6 +1,6 @@
 //! Everything that changes a line: planned on what memory knows, written if the line is still so, planned anew if not.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use super::{
     Candidate, Known, Ledger, LedgerError, LineKey, Record, Recorded,
@@ -107,13 +107,41 @@ impl Ledger {
 
     /// Forgets a line, as if it had never been seen. Tells whether there was anything to forget.
     pub async fn forget(self: &Arc<Self>, key: &LineKey, until: Moment) -> Result<bool, LedgerError> {
-        self.refresh(until).await?;
         let owned = key.clone();
         let plan = move |mirror: &mut Mirror| match mirror.known(&owned).0 {
             Ok(Known::Never) => Plan::Break(false),
             _ => Plan::Continue((Fact::Forgotten, true)),
         };
         let forgotten = self.write(key.clone(), until, self.clock.now(), plan).await?;
+        self.forget_merges_of(key);
+        Ok(forgotten)
+    }
+
+    /// Forgets a line that nobody has asked any replica for as long as that. Tells whether that was so.
+    pub async fn forget_unasked(
+        self: &Arc<Self>,
+        key: &LineKey,
+        limit: Duration,
+        until: Moment,
+    ) -> Result<bool, LedgerError> {
+        self.refresh(until).await?;
+        let _alone = self.writing.lock().await;
+        let (expected, asked_at) = (self.version(key), self.seconds());
+        let unless_asked_since = asked_at.saturating_sub(limit.as_secs());
+        let fact = Fact::Forgotten;
+        let line = LineWrite { key: key.clone(), expected, fact, asked_at, unless_asked_since };
+        let mut batch = Batch { lines: vec![line], ..Batch::default() };
+        if self.commit(&mut batch, self.clock.now(), until).await? == Committed::Conflict {
+            // Another replica was asked; it is not looked at again before long.
+            self.memory().mirror.asked(key, asked_at);
+            return Ok(false);
+        }
+        self.forget_merges_of(key);
+        Ok(true)
+    }
+
+    /// Forgets the test merges of a pull request that no generator knows any more.
+    fn forget_merges_of(&self, key: &LineKey) {
         if let Line::Pull(number) = key.line {
             let mut memory = self.memory();
             let others = memory.mirror.lines.iter().any(|(other, entry)| {
@@ -124,7 +152,6 @@ impl Ledger {
                 memory.pending.forgotten_pulls.push((key.repository, number));
             }
         }
-        Ok(forgotten)
     }
 
     /// Writes what `plan` says, in a task of its own: a caller that hangs up must not leave memory behind the store.
@@ -159,7 +186,13 @@ impl Ledger {
                 let expected = memory.mirror.known(&key).1;
                 let asked_at = self.seconds();
                 let mut batch = std::mem::take(&mut memory.pending);
-                batch.lines.push(LineWrite { key: key.clone(), expected, fact, asked_at });
+                batch.lines.push(LineWrite {
+                    key: key.clone(),
+                    expected,
+                    fact,
+                    asked_at,
+                    unless_asked_since: u64::MAX,
+                });
                 (batch, tell)
             };
             match self.commit(&mut batch, as_of, until).await? {

@@ -12,7 +12,7 @@ import (
 )
 
 // ledgerURL is where the program keeps what it has answered; {folder} is a folder of the test.
-const ledgerURL = "memory:"
+const ledgerURL = "sqlite://{folder}/ledger.db"
 
 // durable tells whether that outlives the program.
 const durable = ledgerURL != "memory:"

@@ -21,17 +21,49 @@ async fn it_answers_and_ends_when_it_is_told() {
     let body: Value = serde_json::from_str(&reply.body).unwrap();
     assert_eq!(body, json!({"output": {"parameters": [{"digestFront": stage.front, "digestBack": stage.back}]}}));
     assert_eq!(reply.header("x-lastgreen-standing"), Some("fresh"));
-    for path in ["/livez", "/readyz"] {
-        let mut client = Client::connect(serving.ops);
-        client.send(format!("GET {path} HTTP/1.1\r\nHost: lastgreen\r\n\r\n"));
-        assert_eq!(client.reply().status(), 200, "{path}");
-    }
+    assert_eq!((serving.health("/livez"), serving.health("/readyz")), (200, 200));
     // Argo CD keeps its connection, which must not keep the program.
     serving.terminate();
     let done = serving.ended().ended(0);
     assert!(client.is_closed());
     assert_eq!(done.stdout, "");
-    done.says("serves").says("ending");
+    done.says("serves").says("no more connections are taken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_refused_until_everybody_has_heard_of_the_end() {
+    let stage = Stage::new().await;
+    stage.reconfigure("drainDelay: 0s", "drainDelay: 5m");
+    let serving = stage.serve("info", &[]);
+    serving.terminate();
+    serving.logs("not ready any more");
+    assert_eq!((serving.health("/livez"), serving.health("/readyz")), (200, 503));
+    let mut client = Client::connect(serving.plugin);
+    client.send(question(BEARER, &about("feature", None)));
+    let reply = client.reply();
+    assert!(reply.status() == 200 && reply.body.contains(&stage.front), "{reply:?}");
+    assert_eq!(reply.header("connection"), Some("close"));
+    // Told once more, it does not wait.
+    serving.terminate();
+    let done = serving.ended().ended(0);
+    done.says("told to end once more").says("no more connections are taken").says("ended");
+
+    // When the time has come, it ends by itself.
+    stage.reconfigure("drainDelay: 0s", "drainDelay: 10ms");
+    let serving = stage.serve("info", &[]);
+    serving.terminate();
+    serving.ended().ended(0).says("not ready any more").says("no more connections are taken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_types_ctrl_c_does_not_wait() {
+    let stage = Stage::new().await;
+    stage.reconfigure("drainDelay: 0s", "drainDelay: 5m");
+    let serving = stage.serve("info", &[]);
+    serving.signal("INT");
+    let done = serving.ended().ended(0);
+    assert!(!done.stderr.contains("not ready any more"), "{}", done.stderr);
+    done.says("no more connections are taken");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,12 +6,15 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Child, Command, Output, Stdio},
+    sync::mpsc::{Receiver, channel},
     thread::JoinHandle,
 };
 
 use lastgreen::clock::{Clock as _, SystemClock};
 use lastgreen_sim::{ImageSpec, PersonalToken, Pull, Sim, World, sha};
 use serde_json::Value;
+
+use crate::http::Client;
 
 pub(crate) const REPO: &str = "myorg/myrepo";
 
@@ -65,6 +68,7 @@ ops: {{ listen: \"127.0.0.1:0\" }}
 tokenFile: {folder}/token
 ledger: {{ url: \"sqlite://{folder}/ledger.db\" }}
 answerWithin: 1s
+drainDelay: 0s
 github:
   api: {}
   auth: {{ tokenFile: {folder}/github }}
@@ -168,6 +172,7 @@ impl Done {
 pub(crate) struct Serving {
     child: Child,
     log: Option<JoinHandle<String>>,
+    lines: Receiver<String>,
     pub(crate) plugin: SocketAddr,
     pub(crate) ops: SocketAddr,
 }
@@ -185,17 +190,40 @@ impl Serving {
             child.kill().unwrap();
             panic!("it does not listen: {log}");
         };
+        let (line, later) = channel();
         let rest = std::thread::spawn(move || {
-            while lines.read_line(&mut log).unwrap() > 0 {}
+            let mut start = log.len();
+            while lines.read_line(&mut log).unwrap() > 0 {
+                // A test that does not listen is none the worse.
+                let _ = line.send(log[start..].to_owned());
+                start = log.len();
+            }
             log
         });
-        Self { child, log: Some(rest), plugin, ops }
+        Self { child, log: Some(rest), lines: later, plugin, ops }
     }
 
     /// Asks it to end, as Kubernetes does.
     pub(crate) fn terminate(&self) {
-        let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        let killed = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status().unwrap();
         assert!(killed.success());
+    }
+
+    /// Waits for a line of its log.
+    pub(crate) fn logs(&self, what: &str) {
+        assert!(self.lines.iter().any(|line| line.contains(what)), "it ended without `{what}`");
+    }
+
+    /// The status of a path of the operator's listener.
+    pub(crate) fn health(&self, path: &str) -> u16 {
+        let mut client = Client::connect(self.ops);
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: lastgreen\r\n\r\n"));
+        client.reply().status()
     }
 
     /// Waits for its end.

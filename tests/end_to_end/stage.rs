@@ -2,14 +2,19 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use lastgreen::{app::App, clock::ManualClock, config::Config, upstream::http::client};
+use lastgreen::{
+    app::{App, End},
+    clock::ManualClock,
+    config::Config,
+    upstream::http::client,
+};
 use lastgreen_sim::{PersonalToken, Pull, Sim, World};
 use reqwest::{
     Method,
     header::{ACCEPT, AUTHORIZATION},
 };
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::mpsc};
 
 use crate::{
     docker_registry::{DockerRegistry, Image, USER},
@@ -77,6 +82,7 @@ pub(crate) struct Stage {
     pub(crate) registry: DockerRegistry,
     clock: ManualClock,
     plugin: SocketAddr,
+    _end: mpsc::Sender<End>,
     client: reqwest::Client,
 }
 
@@ -94,8 +100,9 @@ impl Stage {
         let plugin = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let ops = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = plugin.local_addr().unwrap();
-        tokio::spawn(async move { app.run(plugin, ops, std::future::pending()).await });
-        Self { sim, registry, clock, plugin: address, client: client(None).unwrap() }
+        let (end, ends) = mpsc::channel(1);
+        tokio::spawn(app.run(plugin, ops, ends));
+        Self { sim, registry, clock, plugin: address, _end: end, client: client(None).unwrap() }
     }
 
     /// Lets time pass, for the program and for GitHub; the registry lives in the real one.

@@ -4,11 +4,17 @@
 
 #[path = "../support/http.rs"]
 mod http;
+mod lifecycle;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use http::{Client, about, question};
-use lastgreen::{app::App, clock::ManualClock, config::Config, http::serve};
+use lastgreen::{
+    app::App,
+    clock::ManualClock,
+    config::Config,
+    http::{DRAIN, serve},
+};
 use lastgreen_sim::{ImageSpec, PersonalToken, Pull, Sim, Target, World, sha};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
@@ -28,25 +34,22 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
-        let mut world = World::with_repository(REPO);
-        world.create_branch(REPO, "feature", "m1");
-        world.push(REPO, "feature", "a1", &[]);
-        world.open_pull(REPO, Pull::new(1, "feature"));
-        world.green(REPO, "a1");
-        let front = world.push_image("myorg/front", &format!("sha-{}", sha("a1")), &ImageSpec::default());
-        world.advance(60);
-        let clock = ManualClock::new(world.now);
-        let sim = Sim::start(world).await;
+        let (sim, clock, front) = world().await;
         let folder = tempfile::tempdir().unwrap();
-        let (config, _) = Config::parse(&config(&sim, folder.path()), "test.yaml").unwrap();
-        let app = App::build(config, Arc::new(clock.clone())).unwrap();
+        let app = app(&sim, &clock, folder.path());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (end, ended) = oneshot::channel::<()>();
-        let server = tokio::spawn(serve(listener, app.plugin_router(), Arc::new(clock.clone()), async {
-            // A test that failed ends it, too.
-            let _ = ended.await;
-        }));
+        let server = tokio::spawn(serve(
+            listener,
+            app.plugin_router(),
+            Arc::new(clock.clone()),
+            async {
+                // A test that failed ends it, too.
+                let _ = ended.await;
+            },
+            DRAIN,
+        ));
         Self { sim, clock, address, front, end: Some(end), server, _folder: folder }
     }
 
@@ -70,6 +73,24 @@ impl Stage {
     async fn ended(self) {
         self.server.await.unwrap().unwrap();
     }
+}
+
+/// A world in which `feature` has a build, whose digest is told too.
+async fn world() -> (Sim, ManualClock, String) {
+    let mut world = World::with_repository(REPO);
+    world.create_branch(REPO, "feature", "m1");
+    world.push(REPO, "feature", "a1", &[]);
+    world.open_pull(REPO, Pull::new(1, "feature"));
+    world.green(REPO, "a1");
+    let front = world.push_image("myorg/front", &format!("sha-{}", sha("a1")), &ImageSpec::default());
+    world.advance(60);
+    let clock = ManualClock::new(world.now);
+    (Sim::start(world).await, clock, front)
+}
+
+fn app(sim: &Sim, clock: &ManualClock, folder: &Path) -> App {
+    let (config, _) = Config::parse(&config(sim, folder), "test.yaml").unwrap();
+    App::build(config, Arc::new(clock.clone())).unwrap()
 }
 
 fn config(sim: &Sim, folder: &Path) -> String {

@@ -3,6 +3,17 @@
 use super::*;
 
 #[test]
+fn what_may_ask_may_not_change_anything() {
+    let (config, _) = Config::parse(&format!("{SMALL}ops: {{ tokenFile: /o }}\n"), "c").unwrap();
+    assert_eq!(config.ops.token_file, Some("/o".into()));
+    assert_eq!(config.check_files().len(), 3, "it must be readable, as the other two");
+    assert_eq!(
+        error("", "ops: { tokenFile: /t }\n"),
+        "c:9:6: ops: its `tokenFile` is Argo CD's too: what may ask must not be able to change anything"
+    );
+}
+
+#[test]
 fn github_is_reached_safely_and_by_one_identity() {
     let auth = |auth: &str| error("auth: { tokenFile: /g }", &format!("auth: {auth}"));
     assert_eq!(

@@ -128,7 +128,7 @@ async fn write_line(work: &mut Transaction<'_, Any>, line: &LineWrite, change: i
          ON CONFLICT (generator, repository, line)
          DO UPDATE SET branch = excluded.branch, record = excluded.record, seal = excluded.seal,
              asked_at = excluded.asked_at, not_yet_seconds = 0, change = excluded.change
-         WHERE lastgreen_lines.change = $9";
+         WHERE lastgreen_lines.change = $9 AND lastgreen_lines.asked_at < $10";
     let done = sqlx::query(query)
         .bind(line.key.generator.to_string())
         .bind(signed(line.key.repository))
@@ -139,6 +139,7 @@ async fn write_line(work: &mut Transaction<'_, Any>, line: &LineWrite, change: i
         .bind(signed(line.asked_at))
         .bind(change)
         .bind(line.expected)
+        .bind(signed(line.unless_asked_since))
         .execute(&mut **work)
         .await?;
     Ok(done.rows_affected() == 1)

@@ -11,7 +11,7 @@ use super::connection::Kind;
 const READABLE_FROM: i64 = 1;
 
 /// What leads from each schema to the next one.
-pub(super) const STEPS: &[&[&'static str]] = &[&[
+pub(super) const STEPS: &[&[&str]] = &[&[
     "CREATE TABLE lastgreen_ledger (
         one BIGINT PRIMARY KEY CHECK (one = 1),
         schema_version BIGINT NOT NULL,

@@ -292,6 +292,24 @@ impl BuildPart {
         Ok(Resolution::of(Outcome::NotYet, line, no_line.reason()))
     }
 
+    /// Whether a line is over: its pull request is closed, or its branch gone.
+    pub async fn is_gone(&self, key: &LineKey) -> Result<bool, UpstreamError> {
+        let by = match &key.line {
+            Line::Pull(number) => By::Number(*number),
+            Line::Branch(branch) => By::Branch(branch.clone()),
+        };
+        let ask = Ask { repo: self.options.repository.clone(), by, walk: self.options.walk };
+        let snapshot = self.github.snapshot(ask, self.clock.now() - self.options.settled).await?;
+        if snapshot.repository.id != key.repository {
+            // The name is another repository's now; about this one nobody can say anything.
+            return Ok(false);
+        }
+        Ok(match &key.line {
+            Line::Pull(number) => snapshot.pulls.iter().any(|pull| pull.number == *number && !pull.open),
+            Line::Branch(_) => snapshot.own_branch.is_none(),
+        })
+    }
+
     /// The commit that a line is known to have had.
     fn last_known(&self, meant: &Meant) -> Option<CommitSha> {
         let recorded = || self.ledger.item(&meant.key).map(|record| record.build.commit());
