@@ -18,6 +18,7 @@ use crate::{
     github::{self, GitHub},
     http::{self, Ops, Phase, Plugin, Tokens, reached},
     ledger::{Ledger, LedgerOptions, Source},
+    operator::Operator,
     parts::build::{BuildOptions, BuildPart},
     registry::{self, Registries},
     upstream::{PaceLimits, Secret, SecretFile},
@@ -61,7 +62,7 @@ impl App {
     /// Builds everything that a configuration asks for. Nothing is sent yet.
     pub fn build(config: Config, clock: SharedClock) -> anyhow::Result<Self> {
         let forget_after = config.ledger.forget_after;
-        let ledger = Ledger::new(ledger_options(config.ledger, &clock), Arc::clone(&clock));
+        let ledger = ledger(config.ledger, &clock);
         let github = GitHub::new(github_options(config.github), Arc::clone(&clock)).context("cannot set up GitHub")?;
         let github = Arc::new(github);
         let registries = config.registries.into_iter().map(registry_options).collect();
@@ -112,7 +113,8 @@ impl App {
         let router = http::leaving(self.plugin_router(), seen.clone());
         let plugin = http::serve(plugin, router, clock(), drain, http::DRAIN);
         let over = reached(seen.clone(), Phase::Over);
-        let router = http::ops_router(Arc::new(Ops { phase: seen, tokens: self.ops_tokens }));
+        let operator = Operator::new(Arc::clone(&self.ledger), clock());
+        let router = http::ops_router(Arc::new(Ops { phase: seen, tokens: self.ops_tokens, operator }));
         let ops = http::serve(ops, router, clock(), over, OPS_DRAIN);
 
         let mut tasks = Tasks::start(self.background, clock());
@@ -167,14 +169,15 @@ fn background(
     vec![forgetting, keeping]
 }
 
-fn ledger_options(config: config::Ledger, clock: &SharedClock) -> LedgerOptions {
+/// The ledger alone.
+pub fn ledger(config: config::Ledger, clock: &SharedClock) -> Arc<Ledger> {
     let source = match config.place {
         config::LedgerPlace::Memory => Source::Memory,
         config::LedgerPlace::Sqlite(path) => Source::Sqlite(path),
         config::LedgerPlace::Postgres(url) => Source::Postgres(Secret::new(url)),
         config::LedgerPlace::UrlFile(path) => Source::UrlFile(SecretFile::new(path, Arc::clone(clock))),
     };
-    LedgerOptions { source, trust_after: config.trust_after }
+    Ledger::new(LedgerOptions { source, trust_after: config.trust_after }, Arc::clone(clock))
 }
 
 /// Completes when the plugin is to take no more connections.

@@ -1,9 +1,10 @@
-//! The command line: `serve`, `resolve`, `check`, `config`.
+//! The command line: `serve`, `resolve`, `check`, `ledger`, `config`.
 //!
 //! Exit codes: 0 all is well; 1 the program broke down; 2 the command line or the configuration is wrong; 3 `resolve`
-//! found no build yet; 4 `resolve` could not find out; 5 `check` found something wrong.
+//! found no build yet, `ledger show` no line; 4 `resolve` could not find out; 5 `check` found something wrong.
 
 mod check;
+mod ledger;
 mod resolve;
 mod serve;
 
@@ -45,6 +46,9 @@ enum Command {
     Resolve(resolve::ResolveArgs),
     /// Try everything: configuration, token, GitHub, each registry; one line each. Exit code 5: something is wrong.
     Check(ConfigArg),
+    /// What was answered: look at it, or forget it.
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
     /// About the configuration file.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -99,6 +103,10 @@ pub fn run(cli: Cli) -> Exit {
             with_config(&args.config.config.clone(), |config| in_runtime(resolve::resolve(config, args)))
         }
         Command::Check(args) => with_config(&args.config, |config| in_runtime(check::check(config))),
+        Command::Ledger(command) => {
+            let path = command.place().config.config.clone();
+            with_config(&path, |config| in_runtime(ledger::ledger(config, command)))
+        }
         Command::Config(ConfigCommand::Schema) => print(&format!("{:#}\n", config::schema())),
         Command::Config(ConfigCommand::Example) => print(config::EXAMPLE),
     };

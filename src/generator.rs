@@ -148,7 +148,7 @@ impl Generator {
             match self.build.is_gone(&key).await {
                 Ok(true) => match self.ledger.forget_unasked(&key, limit, until).await {
                     Ok(true) => {
-                        tracing::info!(generator = %key.generator, line = %key.line, "forgotten: nobody asks for it, and it is closed or gone")
+                        tracing::info!(generator = %key.generator, line = %key.line, "forgotten: nobody asks for it, and it is closed or gone");
                     }
                     Ok(false) => {}
                     Err(error) => tracing::debug!(%error, "nothing can be forgotten"),

@@ -8,6 +8,7 @@
 //! (which has lost its method, and perhaps its token) is told so first.
 
 mod body;
+mod ledger;
 mod ops;
 mod phase;
 mod plugin;

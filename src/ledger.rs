@@ -121,6 +121,11 @@ pub struct Listed {
 pub struct LedgerError(Arc<str>);
 
 impl LedgerError {
+    /// Whether nothing is wrong but that another lastgreen, which may be the service, uses the ledger.
+    pub fn is_in_use(&self) -> bool {
+        self.0.starts_with(IN_USE)
+    }
+
     fn new(what: impl Into<Arc<str>>) -> Self {
         Self(what.into())
     }
@@ -134,6 +139,9 @@ pub struct LedgerOptions {
     /// How long it must have watched until its ignorance is knowledge.
     pub trust_after: Duration,
 }
+
+/// What is said of a ledger that another process uses.
+const IN_USE: &str = "another lastgreen uses it";
 
 /// How long what was heard from a shared ledger is good for: a newer answer of another replica must be heard of
 /// within a second.

@@ -11,6 +11,7 @@ pub mod generator;
 pub mod github;
 pub mod http;
 pub mod ledger;
+pub mod operator;
 pub mod parts;
 pub mod registry;
 pub mod upstream;

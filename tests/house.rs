@@ -19,8 +19,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("registry", &["domain", "upstream", "clock"]),
     ("ledger", &["domain", "clock", "upstream"]),
     ("parts", &["domain", "clock", "upstream", "github", "registry", "ledger"]),
+    ("operator", &["clock", "domain", "ledger"]),
     ("generator", &["domain", "clock", "ledger", "parts"]),
-    ("http", &["domain", "clock", "upstream", "generator"]),
+    ("http", &["domain", "clock", "upstream", "generator", "operator"]),
     ("config", &["domain"]),
     ("background", &["clock"]),
     (
@@ -39,7 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("cli", &["app", "clock", "config", "domain", "generator", "github", "parts"]),
+    ("cli", &["app", "clock", "config", "domain", "generator", "github", "ledger", "operator", "parts", "upstream"]),
     ("main", &["cli"]),
 ];
 
@@ -47,10 +48,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const AT_HOME: &[(&str, &[&str])] = &[
     ("octocrab", &["github/"]),
     ("oci_distribution", &["registry/", "domain/image.rs"]),
-    ("reqwest", &["github/", "registry/", "upstream/"]),
+    ("reqwest", &["github/", "registry/", "upstream/", "cli/ledger.rs"]),
     ("axum", &["http/", "app.rs"]),
     ("hyper", &["http/", "github/"]),
     ("hyper_util", &["http/", "github/"]),
+    ("sqlx", &["ledger/store"]),
     ("moka", &["upstream/", "parts/build/sightings.rs"]),
     ("governor", &["upstream/"]),
     ("clap", &["cli.rs", "cli/", "main.rs"]),

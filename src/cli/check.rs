@@ -1,19 +1,40 @@
 //! `lastgreen check`: walks the deployment as the service would, and says of each thing whether it is well.
 
-use std::{collections::BTreeSet, fmt::Display, sync::Arc};
+use std::{collections::BTreeSet, fmt::Display, sync::Arc, time::Duration};
 
 use super::{Exit, print};
-use crate::{app::App, clock::SystemClock, config::Config, domain::ImageName, github::Health};
+use crate::{
+    app::{self, App},
+    clock::{SharedClock, SystemClock},
+    config::{Config, LedgerPlace},
+    domain::ImageName,
+    github::Health,
+};
+
+/// How long a look at the ledger may take.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn check(config: Config) -> anyhow::Result<Exit> {
     let token_file = config.token_file.display().to_string();
     let subjects: Vec<_> =
         config.generators.values().map(|generator| (generator.build.repository.clone(), images(generator))).collect();
-    let app = App::build(config, Arc::new(SystemClock::new()))?;
+    let clock: SharedClock = Arc::new(SystemClock::new());
+    let ledger = app::ledger(config.ledger.clone(), &clock);
+    let mut config = config;
+    config.ledger.place = LedgerPlace::Memory;
+    let app = App::build(config, Arc::clone(&clock))?;
     // Whoever gets here has a configuration and secret files that could be read.
     line("ok", "config", "can be read")?;
     line("ok", "token", format!("{token_file} can be read"))?;
     let mut good = true;
+    match ledger.list(clock.now() + LEDGER_PATIENCE).await {
+        Ok(lines) => line("ok", "ledger", format!("can be used, and holds {} lines", lines.len()))?,
+        Err(error) if error.is_in_use() => line("warning", "ledger", error)?,
+        Err(error) => {
+            good = false;
+            line("WRONG", "ledger", error)?;
+        }
+    }
     let repositories: BTreeSet<_> = subjects.iter().map(|(repository, _)| repository.to_string()).collect();
     for name in repositories {
         let Ok(repository) = name.parse() else { continue };

@@ -8,7 +8,7 @@ use super::{ConfigArg, Exit, complain, print};
 use crate::{
     app::App,
     clock::SystemClock,
-    config::Config,
+    config::{Config, LedgerPlace},
     domain::{CheckState, Question, Role, excerpt},
     generator::Generator,
     parts::build::{Considered, Outcome, Resolution},
@@ -42,6 +42,9 @@ pub(super) struct ResolveArgs {
 }
 
 pub(super) async fn resolve(config: Config, args: ResolveArgs) -> anyhow::Result<Exit> {
+    // What the upstreams say is asked for, not what was answered; and a service may have the ledger.
+    let mut config = config;
+    config.ledger.place = LedgerPlace::Memory;
     let app = App::build(config, Arc::new(SystemClock::new()))?;
     let generator = match choose(&app, args.generator.as_deref()) {
         Ok(generator) => generator,

@@ -1,4 +1,4 @@
-//! The operator's listener: health, for now. Ready means: configured and listening; never that an upstream is well.
+//! The operator's listener: health, and what was answered. Ready means: configured and listening; never that an upstream is well.
 //!
 //! Whatever changes something is a POST, and every POST needs a token of `ops.tokenFile`, whatever its path: a route
 //! that is added cannot be forgotten.
@@ -12,16 +12,17 @@ use axum::{
     http::{Method, Response},
     middleware::{self, Next},
     response::IntoResponse as _,
-    routing::get,
+    routing::{get, post},
 };
 use tokio::sync::watch;
 
 use super::{
+    ledger,
     phase::Phase,
     reply::{self, Problem},
     tokens::{Access, Tokens},
 };
-use crate::domain::excerpt;
+use crate::{domain::excerpt, operator::Operator};
 
 /// What the operator's listener serves.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct Ops {
     pub phase: watch::Receiver<Phase>,
     /// The tokens that may change something; without any, nobody may.
     pub tokens: Option<Tokens>,
+    /// The ledger, as an operator sees it.
+    pub operator: Operator,
 }
 
 /// The routes of the operator's listener.
@@ -37,6 +40,8 @@ pub fn ops_router(ops: Arc<Ops>) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/ledger", get(ledger::show))
+        .route("/ledger/forget", post(ledger::forget))
         .fallback(nothing)
         .layer(middleware::from_fn_with_state(Arc::clone(&ops), guard))
         .with_state(ops)
@@ -65,7 +70,7 @@ async fn guard(State(ops): State<Arc<Ops>>, request: Request, next: Next) -> Res
 
 impl Ops {
     /// Whether a request brings a token of `ops.tokenFile`.
-    fn authorize(&self, request: &Request) -> Result<(), Problem> {
+    pub(super) fn authorize(&self, request: &Request) -> Result<(), Problem> {
         let Some(tokens) = &self.tokens else {
             return Err(Problem::Forbidden(
                 "nobody may do this: set `ops.tokenFile` in lastgreen's configuration to a file with a token, and send \
@@ -87,13 +92,19 @@ impl Ops {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::http::{StatusCode, header};
     use chrono::DateTime;
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::{clock::ManualClock, upstream::SecretFile};
+    use crate::{
+        clock::{ManualClock, SharedClock},
+        ledger::{Ledger, LedgerOptions, Source},
+        upstream::SecretFile,
+    };
 
     async fn ask(ops: &Arc<Ops>, method: Method, path: &str, authorization: Option<&str>) -> (StatusCode, String) {
         let mut request = Request::builder().method(method).uri(path);
@@ -106,6 +117,12 @@ mod tests {
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
+    fn operator() -> Operator {
+        let clock: SharedClock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
+        let options = LedgerOptions { source: Source::Memory, trust_after: Duration::ZERO };
+        Operator::new(Ledger::new(options, Arc::clone(&clock)), clock)
+    }
+
     fn tokens(folder: &tempfile::TempDir) -> Tokens {
         let clock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
         Tokens::new(SecretFile::new(folder.path().join("token"), clock))
@@ -114,7 +131,7 @@ mod tests {
     #[tokio::test]
     async fn ready_until_the_end_begins_and_alive_to_its_end() {
         let (phase, seen) = watch::channel(Phase::Serving);
-        let ops = Arc::new(Ops { phase: seen, tokens: None });
+        let ops = Arc::new(Ops { phase: seen, tokens: None, operator: operator() });
         let ok = (StatusCode::OK, "ok\n".to_owned());
         for now in [Phase::Serving, Phase::Leaving, Phase::Draining, Phase::Over] {
             phase.send_replace(now);
@@ -136,7 +153,11 @@ mod tests {
     async fn what_changes_something_needs_a_token() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("token"), "one\ntwo\n").unwrap();
-        let ops = Arc::new(Ops { phase: watch::channel(Phase::Serving).1, tokens: Some(tokens(&folder)) });
+        let ops = Arc::new(Ops {
+            phase: watch::channel(Phase::Serving).1,
+            tokens: Some(tokens(&folder)),
+            operator: operator(),
+        });
         for (authorization, why) in [
             (None, "no bearer token in its Authorization header"),
             (Some("Basic b25l"), "no bearer token in its Authorization header"),
@@ -157,13 +178,13 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_token_file_nobody_may_change_anything() {
-        let ops = Arc::new(Ops { phase: watch::channel(Phase::Serving).1, tokens: None });
+        let ops = Arc::new(Ops { phase: watch::channel(Phase::Serving).1, tokens: None, operator: operator() });
         let (status, body) = ask(&ops, Method::POST, "/livez", Some("Bearer one")).await;
         assert_eq!(status, StatusCode::FORBIDDEN);
         assert!(body.contains("set `ops.tokenFile` in lastgreen's configuration"), "{body}");
         // And where the file cannot be read, nobody either: that is ours.
         let folder = tempfile::tempdir().unwrap();
-        let ops = Arc::new(Ops { phase: ops.phase.clone(), tokens: Some(tokens(&folder)) });
+        let ops = Arc::new(Ops { phase: ops.phase.clone(), tokens: Some(tokens(&folder)), operator: operator() });
         let (status, body) = ask(&ops, Method::POST, "/livez", Some("Bearer one")).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(body.contains("its log says why"), "{body}");

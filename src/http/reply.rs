@@ -119,7 +119,7 @@ fn parameters(item: &Item) -> Value {
     item.values().iter().map(|(key, value)| (key.clone(), Value::from(value.clone()))).collect()
 }
 
-fn respond(status: StatusCode, body: &Value) -> Response<Body> {
+pub(super) fn respond(status: StatusCode, body: &Value) -> Response<Body> {
     let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

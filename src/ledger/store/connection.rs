@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     clock::{Moment, SharedClock},
+    ledger::IN_USE,
     upstream::Secret,
 };
 
@@ -294,7 +295,7 @@ fn lock(ledger: &Path) -> Result<File, String> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            Err(format!("another lastgreen uses it (`{}` is locked); several replicas need PostgreSQL", path.display()))
+            Err(format!("{IN_USE} (`{}` is locked); several replicas need PostgreSQL", path.display()))
         }
         Err(TryLockError::Error(error)) => Err(format!("`{}` cannot be locked: {error}", path.display())),
     }
