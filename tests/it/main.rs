@@ -4,6 +4,7 @@
 
 mod stage;
 
+mod changes;
 mod checks;
 mod costs;
 mod images;

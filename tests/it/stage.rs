@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, Request, StatusCode},
 };
 use http_body_util::BodyExt as _;
-use lastgreen::{app::App, clock::ManualClock, config::Config};
+use lastgreen::{app::App, clock::ManualClock, config::Config, generator::Generator};
 use lastgreen_sim::{Counts, ImageSpec, PersonalToken, Pull, Sim, World, sha};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -33,11 +33,26 @@ pub(crate) struct Setup {
     /// Further lines below its build part, indented by six.
     pub(crate) build: &'static str,
     pub(crate) trust_after: &'static str,
+    /// The generator's name.
+    pub(crate) name: &'static str,
+    /// The repository of the front's image in the registry.
+    pub(crate) front_in: &'static str,
+    /// Further images, each a key with a repository.
+    pub(crate) more_images: &'static [(&'static str, &'static str)],
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { front: vec!["sha-{sha}"], back: vec!["sha-{sha}"], generator: "", build: "", trust_after: "1h" }
+        Self {
+            front: vec!["sha-{sha}"],
+            back: vec!["sha-{sha}"],
+            generator: "",
+            build: "",
+            trust_after: "1h",
+            name: "preview",
+            front_in: "front",
+            more_images: &[],
+        }
     }
 }
 
@@ -52,6 +67,7 @@ pub(crate) struct Stage {
     pub(crate) clock: ManualClock,
     pub(crate) folder: tempfile::TempDir,
     router: Router,
+    generator: Arc<Generator>,
 }
 
 /// An answer as it came over HTTP.
@@ -81,7 +97,8 @@ impl Stage {
         let text = config(&sim, folder.path().to_str().unwrap(), &setup);
         let (config, _) = Config::parse(&text, "test.yaml").unwrap_or_else(|errors| panic!("{errors}\n{text}"));
         let app = App::build(config, Arc::new(clock.clone())).unwrap();
-        Self { router: app.plugin_router(), sim, clock, folder }
+        let generator = Arc::clone(app.generators.values().next().unwrap());
+        Self { router: app.plugin_router(), generator, sim, clock, folder }
     }
 
     /// The same world before a new process, and the ledger is lost.
@@ -97,7 +114,8 @@ impl Stage {
         let text = config(&self.sim, self.folder.path().to_str().unwrap(), setup);
         let (config, _) = Config::parse(&text, "test.yaml").unwrap();
         let app = App::build(config, Arc::new(self.clock.clone())).unwrap();
-        Self { router: app.plugin_router(), ..self }
+        let generator = Arc::clone(app.generators.values().next().unwrap());
+        Self { router: app.plugin_router(), generator, ..self }
     }
 
     pub(crate) fn router(&self) -> Router {
@@ -204,6 +222,11 @@ impl Stage {
         }
     }
 
+    /// Looks for lines to forget, as is done every hour.
+    pub(crate) async fn forget(&self, after: Duration) {
+        self.generator.forget(after).await;
+    }
+
     /// What was asked of the upstreams since this was called last.
     pub(crate) fn asked(&self) -> Counts {
         let counts = self.sim.counts();
@@ -214,8 +237,12 @@ impl Stage {
 
 /// Asks a router as Argo CD does.
 pub(crate) async fn ask(router: Router, parameters: Value) -> Reply {
-    let body = json!({ "applicationSetName": "fb-matrix", "input": { "parameters": parameters } });
-    let request = Request::post("/preview/api/v1/getparams.execute")
+    ask_at(router, "/preview", "fb-matrix", parameters).await
+}
+
+pub(crate) async fn ask_at(router: Router, path: &str, set: &str, parameters: Value) -> Reply {
+    let body = json!({ "applicationSetName": set, "input": { "parameters": parameters } });
+    let request = Request::post(format!("{path}/api/v1/getparams.execute"))
         .header("authorization", "Bearer strong-password")
         .header("content-type", "application/json")
         .body(Body::from(body.to_string()))
@@ -278,6 +305,10 @@ fn config(sim: &Sim, folder: &str, setup: &Setup) -> String {
         let references: Vec<_> = tags.iter().map(|tag| format!("\"{host}/myorg/{name}:{tag}\"")).collect();
         format!("[{}]", references.join(", "))
     };
+    let more = setup.more_images.iter().fold(String::new(), |mut more, (key, name)| {
+        writeln!(more, "        {key}: \"{host}/myorg/{name}:sha-{{sha}}\"").unwrap();
+        more
+    });
     let mut text = String::new();
     write!(
         text,
@@ -290,20 +321,22 @@ github:
 registries:
   - {{ host: \"{host}\", plainHttp: true, pace: {{ perSecond: 1000, concurrent: 100 }} }}
 generators:
-  preview:
+  {}:
 {}
     build:
       repository: {REPO}
       images:
         digestFront: {}
         digestBack: {}
-{}
+{}{}
 ",
         setup.trust_after,
         sim.github_url(),
+        setup.name,
         setup.generator,
-        image("front", &setup.front),
+        image(setup.front_in, &setup.front),
         image("back", &setup.back),
+        more,
         setup.build,
     )
     .unwrap();
