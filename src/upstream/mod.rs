@@ -4,12 +4,14 @@
 //!   one request, a caller that hangs up loses nothing.
 //! * [`Pace`]: per host and credential; waits for its turn, and stops everything while the service says so.
 //! * [`Breaker`]: per service; leaves one alone that is down, and ends what takes too long.
+//! * [`Failing`]: what could not be read when it was asked for last.
 //! * [`http`]: the one way to build an HTTP client, and how much of an answer is read.
 //! * [`SecretFile`]: a secret that is read again when its file changes.
 
 mod breaker;
 mod cache;
 mod error;
+mod health;
 pub mod http;
 mod pace;
 mod secret;
@@ -18,6 +20,7 @@ pub use self::{
     breaker::Breaker,
     cache::Cache,
     error::{Kind, UpstreamError},
+    health::Failing,
     pace::{Pace, PaceLimits, Permit},
     secret::{Secret, SecretError, SecretFile},
 };

@@ -183,7 +183,8 @@ impl Stage {
         told
     }
 
-    /// Asks about a branch as Argo CD does, with the head that it has seen.
+    /// Asks about a branch as Argo CD does, with the head that it has seen, and waits until nothing is under way any more:
+    /// the registry may have been asked ahead for what was not needed, and time that passes would run out for that.
     pub(crate) async fn asks(&self, branch: &str) -> Reply {
         let head = self.sim.world(|world| world.github.repository(REPO).unwrap().branches[branch].to_string());
         let (plugin, question) = (self.plugin, http::question(TOKEN, &http::about(branch, Some(&head))));
@@ -192,7 +193,9 @@ impl Stage {
             client.send(question);
             client.reply()
         };
-        Reply(tokio::task::spawn_blocking(ask).await.unwrap())
+        let reply = Reply(tokio::task::spawn_blocking(ask).await.unwrap());
+        self.clock.idle().await;
+        reply
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod stage;
 
+mod breakers;
 mod checks;
 mod costs;
 mod images;
