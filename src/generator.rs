@@ -149,7 +149,7 @@ impl Generator {
     /// The table.
     async fn decide(&self, question: &Question, resolution: Resolution) -> Decision {
         let trust = self.trust_key(question);
-        self.ledger.watched(&trust, !resolution.upstream_failed);
+        self.ledger.watched(&trust, !resolution.upstream_failed && self.build.upstreams_are_well());
         let known = match &resolution.line {
             None => Ok(Known::Never),
             Some(meant) => self.ledger.known(&meant.key).await,

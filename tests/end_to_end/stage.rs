@@ -104,6 +104,12 @@ impl Stage {
         self.clock.advance(Duration::from_secs(seconds.into()));
     }
 
+    /// Rewrites the file with the program's password.
+    pub(crate) fn change_password(&self, password: &str) {
+        std::fs::write(self.registry.folder().join("lastgreen-password"), password).unwrap();
+        self.pass(1);
+    }
+
     pub(crate) fn push_commit(&self, commit: &str) {
         self.sim.world(|world| world.push(REPO, "feature", commit, &[]));
         self.pass(60);

@@ -220,3 +220,49 @@ async fn a_refused_question_finds_out_by_itself_that_github_is_back() {
     stage.until(stage.asking(json!({"branch": "feature"}))).await.is(&build, "fresh");
     assert_eq!(stage.asked().github(), 4);
 }
+
+/// A never answered branch whose images the registry cannot show tells whether the ledger is trusted.
+async fn is_trusted(stage: &Stage, number: u64) -> bool {
+    stage.pull(number, &branch(number), &commit(number, 1));
+    stage.green(&commit(number, 1));
+    let answer = stage.asking(json!({"branch": branch(number), "number": number.to_string()}));
+    let reply = stage.until(answer).await;
+    if reply.status.is_success() {
+        reply.is_nothing("unknown");
+    }
+    reply.status.is_success()
+}
+
+#[tokio::test]
+async fn an_outage_of_the_registry_earns_no_trust_though_github_answers() {
+    for trouble in [
+        What::Status(503, String::new()),
+        What::Status(401, String::new()),
+        What::Status(403, String::new()),
+        What::TooManyRequests { retry_after: Some("30".to_owned()) },
+    ] {
+        let stage = Stage::new(Setup::default()).await;
+        stage.pull(1, "pending", "p1");
+        stage.sim.world(|world| world.pending(REPO, "p1"));
+        let two_hours = async || {
+            for _ in 0..24 {
+                stage.ask_number("pending", 1).await.is_nothing("not-yet");
+                stage.pass(300);
+            }
+        };
+        // A service that nobody needed yet is not known to be down, but this one is.
+        stage.ask_number("pending", 1).await.is_nothing("not-yet");
+        stage.sim.fail(Fault::always(Target::Registry, trouble.clone()));
+        assert!(!is_trusted(&stage, 10).await);
+        two_hours().await;
+        assert!(!is_trusted(&stage, 11).await, "{trouble:?}");
+        // It is back, and somebody finds out.
+        stage.sim.clear_faults();
+        stage.pass(60);
+        let answer = stage.asking(json!({"branch": branch(10), "number": "10"}));
+        stage.until(answer).await.is_nothing("not-yet");
+        two_hours().await;
+        stage.sim.fail(Fault::always(Target::Registry, trouble.clone()));
+        assert!(is_trusted(&stage, 12).await, "{trouble:?}");
+    }
+}
