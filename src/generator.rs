@@ -181,7 +181,7 @@ impl Generator {
     async fn decide(&self, question: &Question, resolution: Resolution, until: Moment) -> Decision {
         let trust = self.trust_key(question);
         if let Some(trust) = &trust {
-            self.ledger.watched(trust, !resolution.upstream_failed);
+            self.ledger.watched(trust, !resolution.upstream_failed && self.build.upstreams_are_well());
         }
         let known = match &resolution.line {
             None => self.ledger.refresh(until).await.map(|()| Known::Never),

@@ -49,6 +49,12 @@ impl ManualClock {
         let _ = changes.wait_for(|state| state.sleepers.len() >= count).await;
     }
 
+    /// Completes once nobody waits for this clock: nothing is under way whose time could run out.
+    pub async fn idle(&self) {
+        let mut changes = self.state.subscribe();
+        let _ = changes.wait_for(|state| state.sleepers.is_empty()).await;
+    }
+
     /// Completes once a task waits for a moment that is at most `limit` away, and tells how far it is.
     pub async fn sleeping_within(&self, limit: Duration) -> Duration {
         let mut changes = self.state.subscribe();
@@ -124,6 +130,7 @@ mod tests {
         assert!(!sleeper.is_finished());
         clock.advance(Duration::from_secs(1));
         sleeper.await.unwrap();
+        clock.idle().await;
         assert_eq!(clock.wall(), DateTime::UNIX_EPOCH + TimeDelta::seconds(5));
     }
 }

@@ -30,6 +30,9 @@ use crate::{
 /// How long before its end a token is replaced.
 const RENEW_BEFORE: Duration = Duration::from_mins(5);
 
+/// How long after a failure that is tried again, while the old token still serves.
+const RENEW_AGAIN: Duration = Duration::from_secs(30);
+
 /// How long an installation is believed to be a repository's.
 const INSTALLATION_FOR: Duration = Duration::from_hours(1);
 
@@ -197,7 +200,9 @@ impl App {
             state.minted = None;
         }
         let usable = state.minted.clone().filter(|minted| now < minted.expires);
-        if let Some(minted) = usable.clone().filter(|minted| now < minted.renew) {
+        // While GitHub is in trouble the old token serves: what may be sent then are questions.
+        let may_wait = |minted: &Minted| now < minted.renew || !sender.breaker.is_well();
+        if let Some(minted) = usable.clone().filter(may_wait) {
             return Ok(minted);
         }
         let key = self.key();
@@ -211,7 +216,9 @@ impl App {
             }
             Err(error) => {
                 let now = self.clock.now();
-                state.failed = Some(Failed { until: now + error.kind.lifetime(now), error: error.clone(), key });
+                let serves = usable.as_ref().map_or(Duration::ZERO, |minted| minted.expires.since(now));
+                let pause = error.kind.lifetime(now).max(RENEW_AGAIN.min(serves));
+                state.failed = Some(Failed { until: now + pause, error: error.clone(), key });
                 usable.ok_or(error)
             }
         }

@@ -121,14 +121,22 @@ impl Authority {
 
     /// The budget that is nearest to its end.
     pub(super) fn budget(&self) -> Option<Budget> {
-        let credentials = match &self.kind {
+        self.credentials().iter().filter_map(|credential| credential.budget()).min_by_key(|budget| budget.remaining)
+    }
+
+    /// Whether GitHub limits one of the credentials now.
+    pub(super) fn is_limited(&self) -> bool {
+        self.credentials().iter().any(|credential| credential.is_limited())
+    }
+
+    fn credentials(&self) -> Vec<Arc<Credential>> {
+        match &self.kind {
             Mode::App(app) => app.credentials(),
             Mode::Token { current, .. } => {
                 let current = current.lock().unwrap_or_else(PoisonError::into_inner);
                 current.iter().map(|(_, credential)| Arc::clone(credential)).collect()
             }
-        };
-        credentials.iter().filter_map(|credential| credential.budget()).min_by_key(|budget| budget.remaining)
+        }
     }
 }
 

@@ -131,6 +131,11 @@ impl Credential {
         slow_down(until)
     }
 
+    /// Whether GitHub limits it now.
+    pub(super) fn is_limited(&self) -> bool {
+        self.pace.paused().is_some() || self.budget().is_some_and(|budget| budget.remaining == 0)
+    }
+
     /// The budget that is nearest to its end.
     pub(super) fn budget(&self) -> Option<Budget> {
         let now = self.clock.now();

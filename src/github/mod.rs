@@ -36,7 +36,7 @@ pub use self::{
 use crate::{
     clock::{Moment, SharedClock},
     domain::{Branch, Check, CommitFacts, CommitSha, Commits, Repo, Snapshot},
-    upstream::{Cache, PaceLimits, UpstreamError, http},
+    upstream::{Cache, Failing, PaceLimits, UpstreamError, http},
 };
 
 /// What errors call this upstream.
@@ -117,7 +117,7 @@ impl GitHub {
         let sender = Arc::new(Sender::new(transport, Arc::clone(&clock)));
         let authority = Authority::new(auth, pace, Arc::clone(&clock));
         Ok(Self {
-            reader: Arc::new(Reader { sender, authority }),
+            reader: Arc::new(Reader { sender, authority, failing: Failing::default() }),
             snapshots: Cache::new(20_000, Arc::clone(&clock)),
             commits: Cache::new(1024, Arc::clone(&clock)),
             checks: Cache::new(1024, Arc::clone(&clock)),
@@ -240,6 +240,13 @@ impl GitHub {
     /// What is left of the credential's budget, of several the smallest; `None` while GitHub has named none.
     pub fn budget(&self) -> Option<Budget> {
         self.reader.authority.budget()
+    }
+
+    /// Whether GitHub is there for questions about `repo`: it is up, limits nobody, and did not fail or refuse the latest
+    /// one. What was never asked is not known to fail.
+    pub fn is_well(&self, repo: &Repo) -> bool {
+        let reader = &self.reader;
+        reader.sender.breaker.is_well() && !reader.authority.is_limited() && !reader.failing.has(repo)
     }
 
     /// Failures of an old secret must not outlive it.

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     domain::{CommitFacts, CommitSha, Commits, Repo, Snapshot, Source},
-    upstream::{Kind, UpstreamError},
+    upstream::{Failing, Kind, UpstreamError},
 };
 
 /// Commits per further page.
@@ -29,6 +29,8 @@ const PAGE: u32 = 20;
 pub(super) struct Reader {
     pub(super) sender: Arc<Sender>,
     pub(super) authority: Authority,
+    /// The repositories that could not be read when they were asked for last.
+    pub(super) failing: Failing<Repo>,
 }
 
 impl Reader {
@@ -128,7 +130,9 @@ impl Reader {
             status: String,
         }
         let path = self.sender.rest(&format!("/repos/{repo}/compare/{ancestor}...{descendant}?per_page=1"));
-        let (answer, _) = self.sender.send_for(&self.authority, repo, Resource::Core, &Call::get(path)).await?;
+        let outcome = self.sender.send_for(&self.authority, repo, Resource::Core, &Call::get(path)).await;
+        self.failing.note(repo, outcome.is_err());
+        let (answer, _) = outcome?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -141,8 +145,20 @@ impl Reader {
         }
     }
 
-    /// Asks about a repository, and believes only an answer that is whole.
+    /// Asks about a repository, and remembers whether that failed.
     async fn repository<R: DeserializeOwned>(
+        &self,
+        repo: &Repo,
+        document: &str,
+        variables: Value,
+    ) -> Result<(Answer, Grant, R), UpstreamError> {
+        let outcome = self.whole(repo, document, variables).await;
+        self.failing.note(repo, outcome.is_err());
+        outcome
+    }
+
+    /// Asks about a repository, and believes only an answer that is whole.
+    async fn whole<R: DeserializeOwned>(
         &self,
         repo: &Repo,
         document: &str,

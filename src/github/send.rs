@@ -1,4 +1,4 @@
-//! Sending with a credential: admitted, sent, redirected, learnt from, classified.
+//! Sending with a credential: admitted, let through, sent, redirected, learnt from, classified.
 //!
 //! What every answer can say is judged here: limits, failures of the service, addresses that moved. What a refusal
 //! means is judged by [`judge_status`], once whoever asked has done what can be done about it.
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     domain::Repo,
-    upstream::{Kind, Secret, UpstreamError},
+    upstream::{Breaker, Kind, Secret, UpstreamError},
 };
 
 /// A renamed repository redirects once, a transferred and renamed one twice.
@@ -29,12 +29,13 @@ const TOKEN_SPREADS: std::time::Duration = std::time::Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Sender {
     transport: Transport,
+    pub(super) breaker: Breaker,
     clock: SharedClock,
 }
 
 impl Sender {
     pub(super) fn new(transport: Transport, clock: SharedClock) -> Self {
-        Self { transport, clock }
+        Self { transport, breaker: Breaker::new(SERVICE, Arc::clone(&clock)), clock }
     }
 
     /// A REST path below the origin.
@@ -60,11 +61,16 @@ impl Sender {
         bearer.set_sensitive(true);
         let mut call = call.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let permit = credential.admit(resource).await?;
-            let mut answer = self.transport.exchange(&call, &bearer).await?;
-            answer.hide(token);
-            drop(permit);
-            credential.learn(resource, &answer);
+            let exchange = async {
+                let mut answer = self.transport.exchange(&call, &bearer).await?;
+                answer.hide(token);
+                credential.learn(resource, &answer);
+                if answer.status.is_server_error() {
+                    return Err(unavailable(&format!("it answers {}", answer.status.as_u16())));
+                }
+                Ok(answer)
+            };
+            let answer = self.breaker.carry(&call, credential.admit(resource), exchange).await?;
             if speaks_of_limit(&answer) {
                 return Err(credential.limited(resource, &answer));
             }
@@ -91,6 +97,8 @@ impl Sender {
         resource: Resource,
         call: &Call,
     ) -> Result<(Answer, Grant), UpstreamError> {
+        // Before anything is waited for that another question is doing: a token is made for all at once.
+        self.breaker.ready()?;
         let mut grant = authority.grant(self, repo, None).await?;
         let mut answer = self.send(&grant.credential, resource, call, &grant.token).await?;
         if answer.status.as_u16() == 401 {
@@ -155,7 +163,6 @@ fn refused(holder: &Holder, what: &str) -> UpstreamError {
 
 fn unexpected(status: u16) -> UpstreamError {
     match status {
-        500..=599 => unavailable(&format!("it answers {status}")),
         300..=399 => malformed("its address redirects; `github.api` must be the final one"),
         _ => malformed(&format!("it answers {status}")),
     }

@@ -27,7 +27,7 @@ const MAX_BODY: usize = 8 * 1024 * 1024;
 const API_VERSION: HeaderValue = HeaderValue::from_static("2022-11-28");
 
 /// A request without its credential.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Call {
     method: Method,
     /// Path and query below the origin.

@@ -146,6 +146,11 @@ impl Account {
         Arc::clone(repositories.entry(name.to_owned()).or_default())
     }
 
+    /// Whether the credential neither is limited nor rests.
+    pub(super) fn is_well(&self, now: Moment) -> bool {
+        self.pace.paused().is_none() && self.check(now).is_ok()
+    }
+
     /// Waits until the credential may be shown; an error while the breaker is open.
     pub(super) async fn show(&self, now: impl Fn() -> Moment) -> Result<Showing<'_>, UpstreamError> {
         if self.is_anonymous() {

@@ -57,6 +57,8 @@ impl Held {
 impl Host {
     /// The reply to a question: a success, 404, 405 or 501. A 404 was given to the configured credential.
     pub(super) async fn ask(&self, account: &Account, question: &Question<'_>) -> Result<Reply, UpstreamError> {
+        // Before anything is waited for that another question is doing: a credential is tried by one at a time.
+        self.breaker(&self.settings.origin).ready()?;
         let mut held = self.held(account, question.repository).await?;
         let mut reply = self.show(account, question, &held).await?;
         if reply.status == StatusCode::NOT_FOUND && !account.is_anonymous() && matches!(held, Held::Nothing) {
@@ -97,6 +99,7 @@ impl Host {
             form: None,
             redirects: question.redirects,
             limit: question.limit,
+            whom: "it",
         };
         match held {
             Held::Nothing => self.send(account, request(None)).await,

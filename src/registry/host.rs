@@ -1,19 +1,26 @@
-//! One registry: its settings, its client, and an account for each credential that is in use there.
+//! One registry: its settings, its client, an account for each credential that is in use there, and a breaker for each
+//! server that it sends us to.
 
 use std::{
     collections::HashMap,
+    iter,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
 };
 
+use reqwest::Url;
+
 use super::{
-    account::Account,
+    account::{Account, Scheme},
     credential::{Credential, Credentials, Keyring},
     options::{Checked, Options, SetupError},
 };
 use crate::{
     clock::{Moment, SharedClock},
-    upstream::{Kind, Pace, SecretError, UpstreamError, http},
+    upstream::{Breaker, Kind, Pace, SecretError, UpstreamError, http},
 };
+
+/// How many servers of one registry are told apart.
+const BREAKERS: usize = 64;
 
 /// One registry.
 #[derive(Debug)]
@@ -26,6 +33,8 @@ pub(super) struct Host {
     name: Arc<str>,
     credentials: Credentials,
     accounts: Mutex<Accounts>,
+    /// By origin: the registry, its token servers, and where its blobs are.
+    breakers: Mutex<HashMap<String, Arc<Breaker>>>,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +62,7 @@ impl Host {
             clock: Arc::clone(clock),
             without_head: AtomicBool::default(),
             accounts: Mutex::default(),
+            breakers: Mutex::default(),
         })
     }
 
@@ -73,6 +83,32 @@ impl Host {
         let account = Arc::new(Account::new(accounts.made, credential.clone(), pace));
         accounts.by_credential.insert(credential, Arc::clone(&account));
         Ok(account)
+    }
+
+    /// The breaker of the server at `url`.
+    pub(super) fn breaker(&self, url: &Url) -> Arc<Breaker> {
+        let origin = url.origin().ascii_serialization();
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(breaker) = breakers.get(&origin) {
+            return Arc::clone(breaker);
+        }
+        // A registry may redirect to any number of places.
+        if breakers.len() >= BREAKERS {
+            breakers.clear();
+        }
+        let breaker = Arc::new(Breaker::new(Arc::clone(&self.name), Arc::clone(&self.clock)));
+        breakers.insert(origin, Arc::clone(&breaker));
+        breaker
+    }
+
+    /// Whether it and the account's token server are up, and neither limit nor refuse us.
+    pub(super) fn is_well(&self, account: &Account) -> bool {
+        let server = match account.scheme() {
+            Scheme::Bearer(server) => Some(server.address()),
+            Scheme::Unasked | Scheme::Open | Scheme::Basic => None,
+        };
+        let mut servers = iter::once(&self.settings.origin).chain(&server);
+        servers.all(|server| self.breaker(server).is_well()) && account.is_well(self.now())
     }
 
     pub(super) fn now(&self) -> Moment {

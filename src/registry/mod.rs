@@ -5,7 +5,7 @@
 //!   Host       settings, credentials, accounts        host options credential docker_config
 //!     lookup   HEAD a tag, GET a manifest, …          lookup labels diagnosis
 //!     exchange asked with what is held, 401 → better  exchange challenge token account
-//!     wire     pace, redirects, one retry, 429        wire limit
+//!     wire     pace, breaker, redirects, retry, 429   wire limit
 //! ```
 //!
 //! Absence is only a 404 that was given to the configured credential. 401, 403, 429, 5xx and nonsense are errors of
@@ -46,7 +46,7 @@ pub use self::{
 use crate::{
     clock::{Moment, SharedClock},
     domain::{Digest, ImageName, Tag},
-    upstream::{Cache, Kind, UpstreamError, http},
+    upstream::{Cache, Failing, Kind, UpstreamError, http},
 };
 
 /// How long it is believed that a repository exists, or does not.
@@ -67,6 +67,8 @@ pub struct Registries {
     tags: Cache<(u64, ImageName, Tag), Presence>,
     labels: Cache<(u64, ImageName, Digest), Arc<Labels>>,
     existence: Arc<Cache<(u64, ImageName), Option<bool>>>,
+    /// The images that could not be read when they were asked for last.
+    failing: Arc<Failing<ImageName>>,
 }
 
 /// Whether a tag is there.
@@ -113,6 +115,7 @@ impl Registries {
             tags: Cache::new(TAGS, Arc::clone(&clock)),
             labels: Cache::new(LABELS, Arc::clone(&clock)),
             existence: Arc::new(Cache::new(REPOSITORIES, Arc::clone(&clock))),
+            failing: Arc::default(),
             clock,
         })
     }
@@ -121,13 +124,16 @@ impl Registries {
     pub async fn resolve(&self, image: &ImageName, tag: &Tag, not_before: Moment) -> Result<Presence, UpstreamError> {
         let target = self.target(image)?;
         let key = (target.account.id, image.clone(), tag.clone());
-        let existence = Arc::clone(&self.existence);
+        let (existence, failing) = (Arc::clone(&self.existence), Arc::clone(&self.failing));
         let tag = tag.clone();
         let load = move || {
-            let (target, tag, existence) = (Arc::clone(&target), tag.clone(), Arc::clone(&existence));
+            let (target, tag) = (Arc::clone(&target), tag.clone());
+            let (existence, failing) = (Arc::clone(&existence), Arc::clone(&failing));
             async move {
                 let seen_at = target.host.now();
-                let Some(digest) = target.host.digest(&target.account, &target.image, &tag).await? else {
+                let outcome = target.host.digest(&target.account, &target.image, &tag).await;
+                failing.note(&target.image, outcome.is_err());
+                let Some(digest) = outcome? else {
                     return Ok(Presence::Absent { seen_at });
                 };
                 existence.put((target.account.id, target.image.clone()), seen_at, Some(true)).await;
@@ -141,10 +147,15 @@ impl Registries {
     pub async fn labels(&self, image: &ImageName, digest: &Digest) -> Result<Arc<Labels>, UpstreamError> {
         let target = self.target(image)?;
         let key = (target.account.id, image.clone(), digest.clone());
-        let digest = digest.clone();
+        let (digest, failing) = (digest.clone(), Arc::clone(&self.failing));
         let load = move || {
-            let (target, digest) = (Arc::clone(&target), digest.clone());
-            async move { target.host.read_labels(&target.account, &target.image, &digest).await.map(Arc::new) }
+            let (target, digest, failing) = (Arc::clone(&target), digest.clone(), Arc::clone(&failing));
+            async move {
+                let outcome = target.host.read_labels(&target.account, &target.image, &digest).await;
+                // That a part of the image is not there is an answer.
+                failing.note(&target.image, matches!(&outcome, Err(error) if error.kind != Kind::NotFound));
+                outcome.map(Arc::new)
+            }
         };
         self.labels.get(key, Moment::START, load).await
     }
@@ -171,6 +182,13 @@ impl Registries {
             Ok(target) => target.host.diagnose(&target.account, image).await,
             Err(error) => Diagnosis::Wrong(format!("{image}: {}", error.message)),
         }
+    }
+
+    /// Whether all of these can be asked for: their registries are up and neither limit nor refuse us, and the latest
+    /// question about each was answered. What was never asked for is not known to fail.
+    pub fn are_well<'a>(&self, images: impl IntoIterator<Item = &'a ImageName>) -> bool {
+        let reachable = |target: Arc<Target>| target.host.is_well(&target.account);
+        images.into_iter().all(|image| !self.failing.has(image) && self.target(image).is_ok_and(reachable))
     }
 
     fn target(&self, image: &ImageName) -> Result<Arc<Target>, UpstreamError> {

@@ -60,7 +60,13 @@ impl Host {
         refused: Option<u64>,
     ) -> Result<(Token, bool), UpstreamError> {
         let repository = account.repository(name);
-        let mut repository = repository.lock().await;
+        let mut repository = if let Ok(free) = repository.try_lock() {
+            free
+        } else {
+            // Somebody is fetching a token: that is waited for, unless it hangs.
+            self.breaker(&server.address()).ready()?;
+            repository.lock().await
+        };
         let now = self.now();
         repository.refused(now)?;
         if let Some(token) = &repository.token
@@ -101,6 +107,7 @@ impl Host {
             form: None,
             redirects: Redirects::Never,
             limit: Some(MAX_BYTES),
+            whom: "its token server",
         };
         if let Credential::Identity { token } = &account.credential {
             request.method = Method::POST;

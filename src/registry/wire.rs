@@ -1,4 +1,4 @@
-//! One request and its reply, with everything that never depends on what is asked: pace, redirects, retry, 429.
+//! One request and its reply, with everything that never depends on what is asked: pace, breaker, redirects, retry, 429.
 
 use reqwest::{
     Method, StatusCode, Url,
@@ -6,9 +6,12 @@ use reqwest::{
 };
 
 use super::{account::Account, host::Host, limit};
-use crate::upstream::{
-    Kind, UpstreamError,
-    http::{self, BodyError},
+use crate::{
+    clock::Moment,
+    upstream::{
+        Kind, UpstreamError,
+        http::{self, BodyError},
+    },
 };
 
 /// The most redirects that are followed.
@@ -27,6 +30,8 @@ pub(super) struct Request {
     pub(super) redirects: Redirects,
     /// How much of a successful reply is read; `None` if its body does not matter.
     pub(super) limit: Option<usize>,
+    /// What errors call the server that is asked.
+    pub(super) whom: &'static str,
 }
 
 /// Which redirects are followed.
@@ -87,8 +92,12 @@ impl Host {
     }
 
     async fn exchange(&self, account: &Account, request: &Request) -> Result<Reply, UpstreamError> {
-        let limited = |until| self.error(Kind::Limited { until }, "it asked us to slow down (429)");
-        let _permit = account.pace.turn().await.map_err(limited)?;
+        let turn = async { account.pace.turn().await.map_err(|until| self.limited(until)) };
+        let question = (request.method.as_str(), request.url.as_str());
+        self.breaker(&request.url).carry(question, turn, self.sent(account, request)).await
+    }
+
+    async fn sent(&self, account: &Account, request: &Request) -> Result<Reply, UpstreamError> {
         let response = self.transmit(request).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = match (status.is_success(), request.limit) {
@@ -106,9 +115,13 @@ impl Host {
             let until = self.now() + pause;
             account.pace.pause_until(until);
             tracing::warn!(registry = self.settings.host, seconds = pause.as_secs(), "it asked us to slow down (429)");
-            return Err(limited(until));
+            return Err(self.limited(until));
         }
         account.not_limited();
+        // A 501 is no failure, but the answer of one that does not know HEAD.
+        if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
+            return Err(self.unexpected(request.whom, status));
+        }
         Ok(Reply { status, headers, body })
     }
 
@@ -134,6 +147,10 @@ impl Host {
             outcome => outcome,
         };
         outcome.map_err(|error| self.error(Kind::Unavailable, http::describe(&error)))
+    }
+
+    fn limited(&self, until: Moment) -> UpstreamError {
+        self.error(Kind::Limited { until }, "it asked us to slow down (429)")
     }
 
     /// A status that means the same whatever was asked.

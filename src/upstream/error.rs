@@ -18,6 +18,8 @@ pub struct UpstreamError {
     pub kind: Kind,
     /// What happened and what to do, as a lower-case fragment.
     pub message: Arc<str>,
+    /// Before when nothing is sent anyway, where that is known.
+    pub not_before: Option<Moment>,
 }
 
 /// What a failure means. None of these ever means "not built".
@@ -45,7 +47,7 @@ impl Kind {
     pub fn lifetime(self, now: Moment) -> Duration {
         match self {
             Self::Limited { until } => until.since(now),
-            // A blip must not be kept, but a thousand questions must not become a thousand time-outs.
+            // A blip must not be kept; an outage is the breaker's business.
             Self::Unavailable => Duration::from_secs(1),
             Self::Malformed => Duration::from_secs(5),
             Self::NotFound => Duration::from_secs(15),
@@ -58,6 +60,12 @@ impl Kind {
 impl UpstreamError {
     /// An error of `service`.
     pub fn new(service: impl Into<Arc<str>>, kind: Kind, message: impl Into<Arc<str>>) -> Self {
-        Self { service: service.into(), kind, message: message.into() }
+        Self { service: service.into(), kind, message: message.into(), not_before: None }
+    }
+
+    /// The earliest moment at which asking again may help.
+    pub fn again_at(&self, now: Moment) -> Moment {
+        let believed = now + self.kind.lifetime(now);
+        self.not_before.map_or(believed, |not_before| not_before.max(believed))
     }
 }

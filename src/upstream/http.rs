@@ -8,7 +8,13 @@ use thiserror::Error;
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// Time for a whole exchange. Argo CD waits 30 s for us; GitHub gives up after 10 s.
-const TOTAL: Duration = Duration::from_secs(12);
+pub const TOTAL: Duration = Duration::from_secs(12);
+
+/// The [`Breaker`](super::Breaker) keeps that time; this is for an exchange that was sent without one.
+const BACKSTOP: Duration = Duration::from_secs(15);
+
+/// What is said of an exchange whose time is up.
+pub const NO_ANSWER: &str = "no answer in time";
 
 /// Why a client could not be built.
 #[derive(Debug, Error)]
@@ -39,7 +45,7 @@ pub fn client(ca_file: Option<&Path>) -> Result<reqwest::Client, ClientError> {
         .user_agent(concat!("lastgreen/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT)
-        .timeout(TOTAL)
+        .timeout(BACKSTOP)
         .pool_idle_timeout(Duration::from_secs(90));
     if let Some(path) = ca_file {
         let shown = || path.display().to_string();
@@ -83,7 +89,7 @@ pub async fn body(mut response: reqwest::Response, limit: usize) -> Result<Vec<u
 /// What went wrong below HTTP, in stable words without addresses, URLs or secrets.
 pub fn describe(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
-        "no answer in time"
+        NO_ANSWER
     } else if error.is_connect() {
         connect_trouble(error)
     } else {

@@ -1,20 +1,26 @@
-//! The pipe that both clients use: cached → coalesced → paced → timed out → classified.
+//! The pipe that both clients use: cached → coalesced → paced → let through → timed out → classified.
 //!
 //! * [`Cache`]: bounded, freshness judged by the caller's need and the [`Clock`](crate::clock::Clock), many callers
 //!   one request, a caller that hangs up loses nothing.
 //! * [`Pace`]: per host and credential; waits for its turn, and stops everything while the service says so.
+//! * [`Breaker`]: per service; leaves one alone that is down, and ends what takes too long.
+//! * [`Failing`]: what could not be read when it was asked for last.
 //! * [`http`]: the one way to build an HTTP client, and how much of an answer is read.
 //! * [`SecretFile`]: a secret that is read again when its file changes.
 
+mod breaker;
 mod cache;
 mod error;
+mod health;
 pub mod http;
 mod pace;
 mod secret;
 
 pub use self::{
+    breaker::Breaker,
     cache::Cache,
     error::{Kind, UpstreamError},
+    health::Failing,
     pace::{Pace, PaceLimits, Permit},
     secret::{Secret, SecretError, SecretFile},
 };

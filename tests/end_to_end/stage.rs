@@ -111,6 +111,12 @@ impl Stage {
         self.clock.advance(Duration::from_secs(seconds.into()));
     }
 
+    /// Rewrites the file with the program's password.
+    pub(crate) fn change_password(&self, password: &str) {
+        std::fs::write(self.registry.folder().join("lastgreen-password"), password).unwrap();
+        self.pass(1);
+    }
+
     pub(crate) fn push_commit(&self, commit: &str) {
         self.sim.world(|world| world.push(REPO, "feature", commit, &[]));
         self.pass(60);
@@ -190,7 +196,8 @@ impl Stage {
         told
     }
 
-    /// Asks about a branch as Argo CD does, with the head that it has seen.
+    /// Asks about a branch as Argo CD does, with the head that it has seen, and waits until nothing is under way any more:
+    /// the registry may have been asked ahead for what was not needed, and time that passes would run out for that.
     pub(crate) async fn asks(&self, branch: &str) -> Reply {
         let head = self.sim.world(|world| world.github.repository(REPO).unwrap().branches[branch].to_string());
         let (plugin, question) = (self.plugin, http::question(TOKEN, &http::about(branch, Some(&head))));
@@ -199,7 +206,9 @@ impl Stage {
             client.send(question);
             client.reply()
         };
-        Reply(tokio::task::spawn_blocking(ask).await.unwrap())
+        let reply = Reply(tokio::task::spawn_blocking(ask).await.unwrap());
+        self.clock.idle().await;
+        reply
     }
 }
 

@@ -78,7 +78,7 @@ async fn a_new_token_is_given_a_moment_to_spread() {
         let (github, now) = (Arc::clone(&stage.github), stage.clock.now());
         async move { github.snapshot(branch("feature", 20), now).await.map(drop) }
     });
-    stage.clock.sleeping(1).await;
+    stage.clock.sleeping_within(Duration::from_secs(2)).await;
     stage.advance(Duration::from_secs(2));
     asked.await.unwrap().unwrap();
     assert_eq!(stage.sim.counts().graphql, 2);

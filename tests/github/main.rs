@@ -6,6 +6,7 @@ mod stage;
 
 mod apps;
 mod documents;
+mod outages;
 mod proxy;
 mod refusals;
 mod snapshots;

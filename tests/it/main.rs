@@ -4,6 +4,7 @@
 
 mod stage;
 
+mod breakers;
 mod changes;
 mod checks;
 mod costs;

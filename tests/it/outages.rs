@@ -288,7 +288,7 @@ async fn a_slow_registry_does_not_delay_what_github_decides() {
     stage.pull(1, "feature", "a1");
     stage.sim.world(|world| world.red(REPO, "a1"));
     stage.sim.hold(Target::Registry);
-    stage.ask_head("feature", "a1").await.is_nothing("not-yet");
+    stage.ask_with(json!({"branch": "feature", "head_sha": sha("a1")})).await.is_nothing("not-yet");
     stage.sim.release(Target::Registry);
 }
 

@@ -186,9 +186,12 @@ impl Stage {
         self.ask_with(json!({ "branch": branch, "number": number.to_string() })).await
     }
 
-    /// Asks about a branch with the head that was seen.
+    /// Asks about a branch with the head that was seen, and waits until nothing is under way any more: the registry may
+    /// have been asked ahead for what was not needed, and time that passes would run out for that.
     pub(crate) async fn ask_head(&self, branch: &str, commit: &str) -> Reply {
-        self.ask_with(json!({ "branch": branch, "head_sha": sha(commit) })).await
+        let reply = self.ask_with(json!({ "branch": branch, "head_sha": sha(commit) })).await;
+        self.clock.idle().await;
+        reply
     }
 
     /// Asks with these parameters.
@@ -196,13 +199,14 @@ impl Stage {
         ask(self.router(), parameters).await
     }
 
-    /// Waits for an answer that tries again, letting just the time pass that it waits between its tries.
+    /// Waits for an answer that tries again, letting just the time pass that it waits between its tries: at most two
+    /// seconds, and no exchange with an upstream has less time than three.
     pub(crate) async fn until(&self, mut answer: tokio::task::JoinHandle<Reply>) -> Reply {
         loop {
             tokio::select! {
                 biased;
                 reply = &mut answer => return reply.unwrap(),
-                away = self.clock.sleeping_within(Duration::from_secs(3)) => self.clock.advance(away),
+                away = self.clock.sleeping_within(Duration::from_secs(2)) => self.clock.advance(away),
             }
             // Whoever was woken gets his turn.
             tokio::task::yield_now().await;

@@ -8,6 +8,7 @@ mod stage;
 mod credentials;
 mod labels;
 mod limits;
+mod outages;
 mod redirects;
 mod tags;
 mod tokens;

@@ -96,6 +96,12 @@ impl BuildPart {
         &self.options.repository
     }
 
+    /// Whether GitHub and the registries of all images are up, and neither limit nor refuse us, as far as is known.
+    pub fn upstreams_are_well(&self) -> bool {
+        let images = self.options.images.iter().flat_map(|spec| &spec.candidates).map(|(image, _)| image);
+        self.github.is_well(&self.options.repository) && self.finder.registries.are_well(images)
+    }
+
     /// What the upstreams say to a question. `thorough` looks further where an image is missing, for people.
     ///
     /// # Errors

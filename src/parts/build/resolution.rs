@@ -91,7 +91,7 @@ impl Resolution {
 
     pub(super) fn failed(line: Option<Meant>, error: &UpstreamError, now: Moment) -> Self {
         Self {
-            again_at: Some(now + error.kind.lifetime(now)),
+            again_at: Some(error.again_at(now)),
             upstream_failed: true,
             ..Self::of(Outcome::Unknown, line, error.to_string())
         }

@@ -135,7 +135,7 @@ impl BuildPart {
         Resolution {
             considered,
             as_of: walk.began,
-            again_at: unknown.as_ref().map(|error| now + error.kind.lifetime(now)),
+            again_at: unknown.as_ref().map(|error| error.again_at(now)),
             upstream_failed: unknown.is_some(),
             is_final: unknown.is_none() && (at_head || head_red),
             ..Resolution::of(outcome, Some(meant.meant()), reason)
