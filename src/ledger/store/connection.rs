@@ -180,7 +180,7 @@ impl Connection {
             }
         }
         let open = Arc::new(open(place).await?);
-        tracing::info!(ledger = %open.place.name(), "the ledger is open");
+        tracing::debug!(ledger = %open.place.name(), "the ledger is open");
         *slot = Some(Arc::clone(&open));
         Ok(open)
     }
