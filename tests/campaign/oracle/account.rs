@@ -19,6 +19,8 @@ pub(crate) enum Known {
 pub(crate) struct Account {
     pub(crate) known: Known,
     pub(crate) known_at: At,
+    /// What it may know instead.
+    pub(crate) also: Option<Item>,
     /// What whoever asks has of it now.
     pub(crate) deployed: Option<Item>,
     pub(crate) deployed_at: At,
@@ -77,6 +79,11 @@ impl Accounts {
             }
         }
         Prior { account, taken_over }
+    }
+
+    /// Whether an item was answered last for this very line.
+    pub(crate) fn is_own(&self, line: &Line, item: &Item) -> bool {
+        self.lines.get(line).is_some_and(|account| matches!(&account.known, Known::Item(last) if last == item))
     }
 
     /// The ledger is gone: what is deployed stays.

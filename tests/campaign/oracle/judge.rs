@@ -27,6 +27,7 @@ impl Oracle {
     pub(crate) fn hears(&mut self, question: &Question, reply: &Reply, now: At) -> Result<Answer, Violation> {
         self.observe(now);
         let answer = Answer::read(reply, &self.shelf)?;
+        self.note_trust(&answer, now);
         if let Some(item) = &answer.item
             && !self.was_green.contains(&item.commit)
         {
@@ -35,11 +36,15 @@ impl Oracle {
         }
         let mut lines = self.lines(question, now);
         // What is held is held for the line that it was answered for.
-        let is_its = |line: &Line| {
-            let account = self.accounts.lines.get(line);
-            account.is_some_and(|account| matches!((&account.known, &answer.item), (Known::Item(a), Some(b)) if a == b))
-        };
+        let is_its = |line: &Line| answer.item.as_ref().is_some_and(|item| self.accounts.is_own(line, item));
         lines.sort_by_key(|line| answer.standing == Standing::Held && !is_its(line));
+        // Let pass, and counted: of several lines of one name, none of which has the head that was named, none is chosen,
+        // although "else the repository's own branch of that name" is meant.
+        if answer.standing == Standing::NotYet && self.is_of_none(question) {
+            self.heads_of_none += 1;
+            return Ok(answer);
+        }
+        let several = lines.len() > 1;
         let mut first = None;
         let mut right = None;
         for line in lines {
@@ -51,18 +56,25 @@ impl Oracle {
                 Err(violation) => first = first.or(Some(violation)),
             }
         }
-        self.note_trust(&answer, now);
         self.asked.retain(|(at, _)| *at + 2 * MEMORY >= now);
         self.asked.push((now, question.clone()));
         match (right, first) {
             (Some(line), _) => {
-                self.note(&line, &answer, now);
+                self.note(&line, several, &answer, now);
                 Ok(answer)
             }
             (None, Some(violation)) => Err(violation),
             // A name that nobody has any more: there is nothing to promise but that nothing is made up.
             (None, None) => Ok(answer),
         }
+    }
+
+    /// Whether a question names a head, and no number, that none of several lines has now.
+    fn is_of_none(&self, question: &Question) -> bool {
+        let lines = self.shown().lines_of(&question.branch);
+        let has = |line: &Line, head| self.shown().walk(line).contains(head);
+        let nobodys = |head| !lines.iter().any(|line| has(line, head));
+        question.number.is_none() && lines.len() > 1 && question.head.as_ref().is_some_and(nobodys)
     }
 
     /// The lines that a question may mean: by what GitHub shows, or has shown lately.
@@ -98,6 +110,11 @@ impl Oracle {
         self.judge_life(line, question, answer, now)
     }
 
+    /// Whether the ledger may have been watching for long enough.
+    fn may_be_trusted(&self) -> bool {
+        self.trust.most >= self.rules.trust_after
+    }
+
     fn is_refused_fork(&self, line: &Line) -> bool {
         self.hub.is_fork(line) && !self.rules.forks
     }
@@ -131,6 +148,9 @@ impl Oracle {
             return match &prior.account.known {
                 _ if prior.account.unheard => Ok(()),
                 Known::Item(last) if last == item => Ok(()),
+                _ if prior.account.also.as_ref() == Some(item) => Ok(()),
+                // What was answered as another kind of line is taken over when GitHub shows that line's history.
+                Known::Item(_) if prior.taken_over && self.accounts.is_own(line, item) => Ok(()),
                 Known::Item(last) => {
                     let last = self.hub.name(&last.commit);
                     Promise::NothingLost.violated(format!("{name} is held, but {last} was answered last"))
@@ -192,15 +212,14 @@ impl Oracle {
                 Promise::NothingWithdrawn
                     .violated(format!("{last} was answered before, and is withdrawn as {}", standing.word()))
             }
-            // "A ledger that was lost and a line with no green commit left on its walk is the one case."
-            Known::Never if account.deployed.is_some() && standing != Standing::NotYet => {
-                Promise::NothingWithdrawn.violated("the ledger was lost, nobody can say, and a preview is withdrawn")
-            }
-            Known::Never if standing == Standing::Unknown && self.trust.most < self.rules.trust_after => {
-                Promise::NothingWithdrawn.violated(format!(
-                    "a guess: nobody can say, and the ledger has been watching for {:?} at most",
-                    self.trust.most
-                ))
+            // "A ledger that was lost and a line with no green commit left on its walk is the one case." The table knows
+            // another one, which is let pass and counted: the ledger has been watching for long enough, so that it
+            // believes to know what it never saw, and this line can be told nothing of.
+            Known::Never if standing == Standing::Unknown && !account.unheard && !self.may_be_trusted() => {
+                let had = if account.deployed.is_some() { ", and a preview is withdrawn" } else { "" };
+                let most = self.trust.most;
+                let how = format!("nobody can say, and the ledger has been watching for {most:?} at most{had}");
+                Promise::NothingWithdrawn.violated(how)
             }
             Known::Never | Known::Nothing => Ok(()),
         }
@@ -270,7 +289,7 @@ impl Oracle {
         self.trust.asked(now, self.weather.calm_for(now) > HEALTHY, !(silent && told));
     }
 
-    fn note(&mut self, line: &Line, answer: &Answer, now: At) {
+    fn note(&mut self, line: &Line, several: bool, answer: &Answer, now: At) {
         let prior = self.accounts.prior(line, &self.hub);
         let silent = self.weather.silent_for(now) > MEMORY;
         if answer.standing != Standing::Refused
@@ -292,7 +311,14 @@ impl Oracle {
                     spent += not_yet_at.map_or(Duration::ZERO, |at| now.saturating_sub(at));
                     not_yet_at = (!silent).then_some(now);
                 }
+                let before = match &account.known {
+                    Known::Item(before) if before != item => Some(before.clone()),
+                    Known::Item(_) => account.also.take(),
+                    Known::Nothing | Known::Never => None,
+                };
                 *account = super::account::Account {
+                    // It may have been answered as another line, and this one's own be what it was.
+                    also: before.filter(|_| several),
                     known: Known::Item(item.clone()),
                     known_at: now,
                     deployed: Some(item.clone()),
@@ -304,6 +330,8 @@ impl Oracle {
             }
             (None, Standing::Refused) => {}
             (None, standing) => {
+                let lost = account.known == Known::Never && account.deployed.is_some();
+                self.withdrawn_on_trust += u64::from(lost && standing == Standing::Unknown);
                 account.deployed = None;
                 account.deployed_at = now;
                 if standing == Standing::NotYet {

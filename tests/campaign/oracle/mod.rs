@@ -57,6 +57,10 @@ pub(crate) struct Oracle {
     /// Test merges that the program has seen for sure.
     seen_merges: HashSet<Sha>,
     asked: Vec<(At, Question)>,
+    /// Previews that went because a ledger that was lost is trusted again.
+    pub(crate) withdrawn_on_trust: u64,
+    /// Empty lists for a head that none of several lines of a name has.
+    pub(crate) heads_of_none: u64,
 }
 
 impl Oracle {
@@ -76,6 +80,8 @@ impl Oracle {
             trust: Trust::default(),
             seen_merges: HashSet::new(),
             asked: Vec::new(),
+            withdrawn_on_trust: 0,
+            heads_of_none: 0,
         }
     }
 
@@ -115,7 +121,8 @@ impl Oracle {
     }
 
     /// Somebody asked and hung up.
-    pub(crate) fn hung_up(&mut self, question: &Question) {
+    pub(crate) fn hung_up(&mut self, question: &Question, now: At) {
+        self.trust.may_have_asked(now);
         let lines: Vec<_> = self.views.iter().filter_map(|(_, hub)| hub.meant(question)).collect();
         for line in lines {
             self.accounts.lines.entry(line).or_default().unheard = true;

@@ -60,6 +60,12 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
+    /// Somebody asked, and did not wait for what the program learned.
+    pub(crate) fn may_have_asked(&mut self, now: At) {
+        let before = self.perhaps.replace(now);
+        self.most += before.map_or(Duration::ZERO, |before| now.saturating_sub(before));
+    }
+
     pub(crate) fn asked(&mut self, now: At, surely: bool, perhaps: bool) {
         if let Some(before) = self.surely.filter(|_| surely) {
             self.least += now.saturating_sub(before);

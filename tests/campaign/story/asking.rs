@@ -119,7 +119,8 @@ impl Story {
         let turns = self.rng.u32(..60);
         let program = self.rng.usize(..self.stage.programs());
         self.stage.hang_up(program, &parameters, turns).await;
-        self.world.oracle.hung_up(&question);
+        let now = self.now();
+        self.world.oracle.hung_up(&question, now);
         self.tally.count("callers that hung up");
         self.note(&format!("somebody asks for {} and hangs up", question.branch));
     }

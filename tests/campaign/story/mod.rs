@@ -35,6 +35,10 @@ pub(crate) fn tell(seed: u64, mutation: Option<Mutation>) -> Told {
         let mut story = Story::begin(seed, mutation).await;
         let violation = story.run().await.err();
         story.tally.stories += 1;
+        let withdrawn = story.world.oracle.withdrawn_on_trust;
+        story.tally.add_events("previews withdrawn by a lost ledger that was trusted again", withdrawn);
+        let of_none = story.world.oracle.heads_of_none;
+        story.tally.add_events("empty lists for a head that no line of the name has", of_none);
         Told { tally: story.tally, log: story.log, violation }
     })
 }
@@ -123,7 +127,8 @@ impl Story {
     }
 
     async fn run(&mut self) -> Result<(), Violation> {
-        let steps = self.rng.u32(50..120);
+        // Most stories are short, some are long.
+        let steps = if self.rng.u8(..8) == 0 { self.rng.u32(100..200) } else { self.rng.u32(25..60) };
         for _ in 0..steps {
             self.step().await?;
         }
