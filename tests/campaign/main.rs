@@ -40,7 +40,7 @@ use oracle::Violation;
 use report::Tally;
 
 /// A mutation that is not caught in so many stories is not caught.
-const MUTATED: u64 = 60;
+const MUTATED: u64 = 40;
 
 /// A story that went wrong: its seed, the promise, and how it went.
 type Failure = (u64, Violation, String);
