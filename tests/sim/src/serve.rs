@@ -7,7 +7,7 @@ use http::{HeaderValue, Response, header};
 
 use crate::fault::What;
 use crate::sim::{Authorization, Seen, Service, Shared};
-use crate::wire::{Ask, Body, Reset};
+use crate::wire::{Answer, Ask, Body, Reset};
 use crate::{github, registry};
 
 /// Answers one request.
@@ -17,13 +17,15 @@ pub(crate) async fn answer(shared: &Shared, service: Service, ask: Ask) -> Resul
     shared.pass(&seen).await;
     let fault = shared.fault(&seen, &ask.method);
     let what = fault.as_ref().map(|fault| &fault.what);
+    let mut given_up = false;
     match what {
         Some(What::ConnectionReset) => return Err(Reset),
-        Some(What::Hang) => shared.hang(&seen).await,
+        Some(What::Hang) => given_up = !shared.hang(&seen).await,
         _ => {}
     }
     let error_type = shared.world().github.limits.error_type.clone();
     let mut answer = match what.and_then(|what| what.instead(&seen, &error_type)) {
+        _ if given_up => Answer::new(504, "text/plain", "504 Gateway Timeout\n"),
         Some(answer) => answer,
         None => match service {
             Service::GitHub => github::answer(shared, &ask),

@@ -1,6 +1,6 @@
 //! The running simulator: the world behind sockets, what was asked of it, and the levers of a test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -177,6 +177,8 @@ pub(crate) struct Shared {
 struct Held {
     targets: Vec<Target>,
     hanging: BTreeMap<u64, Seen>,
+    /// Those of them that a gateway gave up.
+    given_up: BTreeSet<u64>,
     last: u64,
 }
 
@@ -215,8 +217,9 @@ impl Shared {
             .expect("the sender is in self");
     }
 
-    /// Waits until a release or a clearing of faults means the request. If the client goes away, so does the entry.
-    pub(crate) async fn hang(&self, seen: &Seen) {
+    /// Waits until a release or a clearing of faults means the request, or it is given up; tells whether it goes on. If the
+    /// client goes away, so does the entry.
+    pub(crate) async fn hang(&self, seen: &Seen) -> bool {
         let mut id = 0;
         self.held.send_modify(|held| {
             held.last += 1;
@@ -226,6 +229,7 @@ impl Shared {
         let _entry = Hanging { held: &self.held, id };
         let mut held = self.held.subscribe();
         held.wait_for(|held| !held.hanging.contains_key(&id)).await.map(drop).expect("the sender is in self");
+        !self.held.send_if_modified(|held| held.given_up.remove(&id))
     }
 
     /// The fault that meets a request, one of its times being used up.
@@ -383,6 +387,19 @@ impl Sim {
     pub async fn wait_hanging(&self, number: usize) {
         let mut held = self.shared.held.subscribe();
         held.wait_for(|held| held.hanging.len() == number).await.map(drop).expect("the sender is in self");
+    }
+
+    /// How many requests hang by [`What::Hang`](crate::What::Hang).
+    pub fn hanging(&self) -> usize {
+        self.shared.held.borrow().hanging.len()
+    }
+
+    /// Ends everything that hangs with 504, as a gateway does that has waited long enough. What comes after hangs again.
+    pub fn give_up(&self) {
+        self.shared.held.send_modify(|held| {
+            let hanging = std::mem::take(&mut held.hanging);
+            held.given_up.extend(hanging.into_keys());
+        });
     }
 
     /// From now on GitHub answers as of now, whatever changes: the stale reads of a replica that lags behind.

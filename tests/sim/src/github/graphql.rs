@@ -1,8 +1,12 @@
 //! A GraphQL request, from its body to its answer.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use apollo_compiler::ExecutableDocument;
 use apollo_compiler::resolvers::Execution;
 use apollo_compiler::response::{ExecutionResponse, JsonMap};
+use apollo_compiler::validation::Valid;
 use http::Method;
 use serde_json::{Map, Value, json};
 
@@ -30,12 +34,9 @@ pub(super) fn answer(world: &mut World, shared: &Shared, ask: &Ask) -> Answer {
         Some(Value::Object(variables)) => variables.clone(),
         Some(_) => return message(400, "Variables must be an object."),
     };
-    let document = match ExecutableDocument::parse_and_validate(schema::schema(), query, "query") {
+    let document = match document(query) {
         Ok(document) => document,
-        Err(why) => {
-            let errors: Vec<Value> = why.errors.iter().map(|error| json!(error.to_json())).collect();
-            return charged(world, &access, 0, &json!({"errors": errors}));
-        }
+        Err(errors) => return charged(world, &access, 0, &json!({"errors": errors})),
     };
     let cost = match cost::of(&document, operation, &variables) {
         Ok(cost) => cost,
@@ -56,6 +57,18 @@ pub(super) fn answer(world: &mut World, shared: &Shared, ask: &Ask) -> Answer {
     rated(answer, standing, "graphql")
 }
 
+/// A query that holds against the schema. A program asks the same few again and again, so they are kept.
+fn document(query: &str) -> Result<Arc<Valid<ExecutableDocument>>, Vec<Value>> {
+    static KNOWN: Mutex<BTreeMap<String, Arc<Valid<ExecutableDocument>>>> = Mutex::new(BTreeMap::new());
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(document) = known().get(query) {
+        return Ok(Arc::clone(document));
+    }
+    let document = ExecutableDocument::parse_and_validate(schema::schema(), query, "query")
+        .map_err(|why| why.errors.iter().map(|error| json!(error.to_json())).collect::<Vec<_>>())?;
+    Ok(Arc::clone(known().entry(query.to_owned()).or_insert(Arc::new(document))))
+}
+
 fn charged(world: &mut World, access: &Access, points: u64, body: &Value) -> Answer {
     let standing = spend(world, &access.principal, "graphql", points);
     rated(Answer::json(200, body), standing, "graphql")
@@ -66,7 +79,7 @@ fn executed(
     access: &Access,
     standing: Option<Standing>,
     cost: cost::Cost,
-    document: &apollo_compiler::validation::Valid<ExecutableDocument>,
+    document: &Valid<ExecutableDocument>,
     operation: Option<&str>,
     variables: &Map<String, Value>,
 ) -> Answer {

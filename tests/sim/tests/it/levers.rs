@@ -116,6 +116,22 @@ async fn held_requests_are_counted_before_they_wait() {
 }
 
 #[tokio::test]
+async fn what_hangs_too_long_is_given_up_and_the_next_one_hangs_again() {
+    let sim = Sim::start(world()).await;
+    sim.fail(Fault::always(Target::Registry, What::Hang));
+    for _ in 0..2 {
+        let (reply, ()) = tokio::join!(image(&sim, "HEAD"), async {
+            sim.wait_hanging(1).await;
+            assert_eq!(sim.hanging(), 1);
+            sim.give_up();
+        });
+        assert_eq!((reply.status().as_u16(), sim.hanging()), (504, 0));
+    }
+    sim.clear_faults();
+    assert_eq!(image(&sim, "HEAD").await.status(), 200);
+}
+
+#[tokio::test]
 async fn what_hangs_goes_on_when_it_is_released() {
     let sim = Sim::start(world()).await;
     sim.fail(Fault::once(Target::Registry, What::Hang));

@@ -1,0 +1,144 @@
+//! The campaign: hours of polling over a changing world with faults, again and again, each answer checked by an oracle
+//! of its own.
+//!
+//! ```text
+//! story   what happens, by the seed      world    what is done to the simulated services, and noted
+//! stage   the program and its time       oracle   what may be answered, by the promises alone
+//! ```
+//!
+//! `cargo test --test campaign` tells some hundred stories, then breaks one rule after the other and expects the oracle
+//! to object. By hand: `-- --seeds 100000`, `-- --seed 4711`.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+#![expect(clippy::print_stdout, reason = "a test of its own harness tells what it did")]
+
+mod ci;
+mod faults;
+mod hub;
+mod mutations;
+mod options;
+mod oracle;
+mod report;
+mod rules;
+mod shelf;
+mod stage;
+mod story;
+mod world;
+
+use std::{
+    process::{Command, ExitCode},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use mutations::Mutation;
+use options::Options;
+use oracle::Violation;
+use report::Tally;
+
+/// A mutation that is not caught in so many stories is not caught.
+const MUTATED: u64 = 40;
+
+/// A story that went wrong: its seed, the promise, and how it went.
+type Failure = (u64, Violation, String);
+
+/// Every start of the program reads the CAs of the system, a hundred and more. Here it starts thousands of times, so the
+/// campaign runs in a process for which the system has a single one.
+const CERTIFICATES: &str = "SSL_CERT_FILE";
+
+fn main() -> ExitCode {
+    if std::env::var_os(CERTIFICATES).is_some() {
+        return run(&Options::read(std::env::args().skip(1)));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    let authority = rcgen::generate_simple_self_signed(["campaign.invalid".to_owned()]).unwrap();
+    std::fs::write(&file, authority.cert.pem()).unwrap();
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    let status = again.args(std::env::args_os().skip(1)).env(CERTIFICATES, file).status().unwrap();
+    if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run(options: &Options) -> ExitCode {
+    let mutations = Mutation::ALL.map(|(mutation, name, promises)| (mutation, format!("mutation::{name}"), promises));
+    if options.list {
+        println!("stories: test");
+        for (_, name, _) in &mutations {
+            println!("{name}: test");
+        }
+        return ExitCode::SUCCESS;
+    }
+    if let Some(seed) = options.seed {
+        return one(seed);
+    }
+    let mut failed = 0;
+    if options.wants("stories") {
+        let (tally, failures) = campaign(options.from, options.seeds, None);
+        for (_, _, story) in failures.iter().take(1) {
+            println!("{story}");
+        }
+        for (seed, violation, _) in &failures {
+            println!("seed {seed}: {:?}: {}", violation.promise, violation.how);
+        }
+        print!("{}", tally.table());
+        verdict("stories", failures.is_empty(), &mut failed);
+    }
+    for (mutation, name, promises) in mutations.iter().filter(|(_, name, _)| options.wants(name)) {
+        let (tally, failures) = campaign(1, MUTATED, Some(*mutation));
+        let caught = failures.iter().find(|(_, violation, _)| promises.contains(&violation.promise));
+        match caught {
+            Some((seed, violation, _)) => println!("seed {seed} of {}: {}", tally.stories, violation.how),
+            None => println!("not caught in {} stories; otherwise: {failures:?}", tally.stories),
+        }
+        verdict(name, caught.is_some(), &mut failed);
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn verdict(test: &str, good: bool, failed: &mut u32) {
+    println!("test {test} ... {}", if good { "ok" } else { "FAILED" });
+    *failed += u32::from(!good);
+}
+
+/// Tells one story at length.
+fn one(seed: u64) -> ExitCode {
+    let told = story::tell(seed, None);
+    print!("{}{}", told.log.told(told.violation.as_ref()), told.tally.table());
+    if told.violation.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Tells many stories, in as many threads as there are processors; with a mutation, up to the first that went wrong.
+fn campaign(from: u64, seeds: u64, mutation: Option<Mutation>) -> (Tally, Vec<Failure>) {
+    let next = AtomicU64::new(from);
+    let caught = AtomicBool::new(false);
+    let all = Mutex::new((Tally::default(), Vec::new()));
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while !(mutation.is_some() && caught.load(Ordering::Relaxed)) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= from + seeds {
+                        break;
+                    }
+                    let mut told = story::tell(seed, mutation);
+                    let mut all = all.lock().unwrap();
+                    if let Some(violation) = told.violation {
+                        *told.tally.violations.entry(violation.promise).or_default() += 1;
+                        let promises = Mutation::ALL.iter().find(|(one, ..)| Some(*one) == mutation);
+                        let meant = promises.is_some_and(|(_, _, promises)| promises.contains(&violation.promise));
+                        caught.fetch_or(meant, Ordering::Relaxed);
+                        all.1.push((seed, violation.clone(), told.log.told(Some(&violation))));
+                    }
+                    all.0.add(&told.tally);
+                }
+            });
+        }
+    });
+    let (tally, mut failures) = all.into_inner().unwrap();
+    failures.sort_by_key(|(seed, ..)| *seed);
+    (tally, failures)
+}

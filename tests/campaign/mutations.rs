@@ -1,0 +1,80 @@
+//! Rules that matter, each broken on purpose: by configuration or by the stage, never in the program. The oracle judges
+//! by the unbroken rule, and must object.
+
+use std::time::Duration;
+
+use crate::{
+    oracle::Promise,
+    rules::{Hold, Rules, Tags},
+};
+
+/// A broken rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mutation {
+    /// Nothing is held.
+    HoldOff,
+    /// A required check that is missing counts as green.
+    RequireDropped,
+    /// No checks count as green.
+    NoChecksPass,
+    /// Green is believed at once.
+    SettleOff,
+    /// What was answered is recorded later: a crash loses it.
+    RecordAfterSend,
+    /// A new ledger is trusted.
+    TrustFromTheStart,
+    /// The registry serves another commit's image under a commit's tag.
+    CarelessRegistry,
+    /// Tags without proof are believed to be the head's.
+    HeadTrusted,
+    /// Forks are allowed.
+    ForksAllowed,
+    /// Answers come when they come.
+    LateAnswers,
+    /// No build is ever found.
+    Silent,
+    /// What is settled is remembered for an hour.
+    LongMemory,
+    /// Two replicas, each with a ledger of its own.
+    LedgersApart,
+}
+
+impl Mutation {
+    /// All of them, with their names and the promises that they may break.
+    pub(crate) const ALL: [(Self, &str, &[Promise]); 13] = [
+        (Self::HoldOff, "hold_off", &[Promise::NothingWithdrawn]),
+        (Self::RequireDropped, "missing_check_taken_for_green", &[Promise::OnlyGreen]),
+        (Self::NoChecksPass, "no_checks_taken_for_green", &[Promise::OnlyGreen]),
+        (Self::SettleOff, "green_believed_at_once", &[Promise::OnlyGreen]),
+        (
+            Self::RecordAfterSend,
+            "recorded_after_it_was_sent",
+            &[Promise::NothingLost, Promise::NobodyElses, Promise::NothingWithdrawn, Promise::NeverBack],
+        ),
+        (Self::TrustFromTheStart, "trusted_from_the_start", &[Promise::NothingWithdrawn]),
+        (Self::CarelessRegistry, "another_commits_image", &[Promise::OneCommit]),
+        (Self::HeadTrusted, "tags_believed_without_proof", &[Promise::OneCommit, Promise::OnlyGreen]),
+        (Self::ForksAllowed, "forks_allowed", &[Promise::OnlyGreen]),
+        (Self::LateAnswers, "late_answers", &[Promise::InTime]),
+        (Self::Silent, "nothing_is_ever_found", &[Promise::Alive]),
+        (Self::LongMemory, "remembered_too_long", &[Promise::Alive, Promise::NothingWithdrawn, Promise::Form]),
+        (
+            Self::LedgersApart,
+            "ledgers_apart",
+            &[Promise::NothingLost, Promise::NobodyElses, Promise::NothingWithdrawn, Promise::NeverBack],
+        ),
+    ];
+
+    /// The rules that it breaks, at their strictest.
+    pub(crate) fn prepare(self, rules: &mut Rules) {
+        match self {
+            Self::HoldOff => rules.hold = Hold::Forever,
+            Self::RequireDropped => rules.require = true,
+            Self::TrustFromTheStart => rules.trust_after = Duration::from_hours(1),
+            Self::HeadTrusted => rules.tags = Tags::Moving,
+            Self::ForksAllowed => rules.forks = false,
+            Self::NoChecksPass => rules.require = false,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What was answered for each line: as whoever asked remembers it, and as the ledger should.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::answer::Item;
+use crate::hub::{At, Hub, Line};
+
+/// What the ledger should know of a line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Known {
+    #[default]
+    Never,
+    Nothing,
+    Item(Item),
+}
+
+/// The books of one line.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Account {
+    pub(crate) known: Known,
+    pub(crate) known_at: At,
+    /// What it may know instead.
+    pub(crate) also: Option<Item>,
+    /// What whoever asks has of it now.
+    pub(crate) deployed: Option<Item>,
+    pub(crate) deployed_at: At,
+    /// Somebody hung up: something newer may have been recorded that nobody was told.
+    pub(crate) unheard: bool,
+    /// How long the upstreams may have said *not yet* since the item was ready.
+    pub(crate) spent: Duration,
+    pub(crate) not_yet_at: Option<At>,
+}
+
+/// What was answered before for a line, be it as another line of the same branch.
+#[derive(Clone, Debug)]
+pub(crate) struct Prior {
+    pub(crate) account: Account,
+    /// Whether that was for the branch when it had another kind of line.
+    pub(crate) taken_over: bool,
+}
+
+/// All books.
+#[derive(Debug, Default)]
+pub(crate) struct Accounts {
+    pub(crate) lines: BTreeMap<Line, Account>,
+}
+
+impl Accounts {
+    /// The books of a line. "When an own branch gains or loses its pull request, the new line takes the record over if
+    /// the recorded commit is in its history": whatever was answered later counts.
+    pub(crate) fn prior(&self, line: &Line, hub: &Hub) -> Prior {
+        let mut account = self.lines.get(line).cloned().unwrap_or_default();
+        let mut taken_over = false;
+        let history = hub.head(line).filter(|_| !hub.is_fork(line)).map(|head| hub.history(&head)).unwrap_or_default();
+        for (other, books) in &self.lines {
+            let same = hub.branch_of(other) == hub.branch_of(line) && !hub.is_fork(other);
+            let other_kind =
+                matches!((line, other), (Line::Pull(_), Line::Branch(_)) | (Line::Branch(_), Line::Pull(_)));
+            if !same || !other_kind {
+                continue;
+            }
+            if let Known::Item(item) = &books.known
+                && books.known_at > account.known_at
+                && history.contains(&item.commit)
+            {
+                account.known = books.known.clone();
+                account.known_at = books.known_at;
+                account.spent = books.spent;
+                account.not_yet_at = books.not_yet_at;
+                account.unheard |= books.unheard;
+                taken_over = true;
+            }
+            if let Some(item) = &books.deployed
+                && books.deployed_at > account.deployed_at
+                && history.contains(&item.commit)
+            {
+                account.deployed.clone_from(&books.deployed);
+                account.deployed_at = books.deployed_at;
+            }
+        }
+        Prior { account, taken_over }
+    }
+
+    /// Whether an item was answered last for this very line.
+    pub(crate) fn is_own(&self, line: &Line, item: &Item) -> bool {
+        self.lines.get(line).is_some_and(|account| matches!(&account.known, Known::Item(last) if last == item))
+    }
+
+    /// The ledger is gone: what is deployed stays.
+    pub(crate) fn forget(&mut self) {
+        for account in self.lines.values_mut() {
+            *account =
+                Account { deployed: account.deployed.take(), deployed_at: account.deployed_at, ..Account::default() };
+        }
+    }
+}

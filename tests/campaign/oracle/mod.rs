@@ -1,0 +1,215 @@
+//! The oracle: what may be answered, by the promises alone.
+//!
+//! It keeps its own books of what was done to the world ([`Hub`], [`Shelf`]) and of what was answered ([`Accounts`]).
+//! The program may answer from memory for a while, so most questions to the books are about all of the last minutes:
+//! a commit is *surely ready* if it was so all that time, and *possibly* if it was at any time.
+
+mod account;
+mod answer;
+mod judge;
+mod weather;
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    rc::Rc,
+    time::Duration,
+};
+
+use account::{Accounts, Known};
+pub(crate) use answer::{Answer, Item, Promise, Standing, Violation};
+use weather::{Trust, Weather};
+
+use crate::{
+    hub::{At, Hub, Line, Question, Sha},
+    rules::{MEMORY, Rules, SETTLE},
+    shelf::Shelf,
+};
+
+/// Times of the world are told in whole seconds.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Whose commits may be answered for whom: an own branch with whatever pull requests it has, or a fork's pull request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Family {
+    Own(Rc<str>),
+    Fork(u64),
+}
+
+/// The oracle.
+pub(crate) struct Oracle {
+    rules: Rules,
+    pub(crate) hub: Hub,
+    pub(crate) shelf: Shelf,
+    pub(crate) weather: Weather,
+    /// What GitHub shows while it lags behind.
+    lagging: Option<Hub>,
+    /// What GitHub has shown lately, and from when on; the last is what it shows now.
+    views: VecDeque<(At, Hub)>,
+    /// Commits that GitHub has shown green for long enough, at some time.
+    was_green: HashSet<Sha>,
+    commits_of: HashMap<Family, HashSet<Sha>>,
+    /// Which heads a line ever had.
+    heads: HashMap<Line, HashSet<Sha>>,
+    /// Since when whoever looks must find a commit of a line green and complete.
+    ready_since: HashMap<(Line, Sha), At>,
+    accounts: Accounts,
+    trust: Trust,
+    /// Test merges that the program has seen for sure.
+    seen_merges: HashSet<Sha>,
+    asked: Vec<(At, Question)>,
+    /// Previews that went because a ledger that was lost is trusted again.
+    pub(crate) withdrawn_on_trust: u64,
+    /// Empty lists for a head that none of several lines of a name has.
+    pub(crate) heads_of_none: u64,
+}
+
+impl Oracle {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            hub: Hub::default(),
+            shelf: Shelf::default(),
+            weather: Weather::default(),
+            lagging: None,
+            views: VecDeque::new(),
+            was_green: HashSet::new(),
+            commits_of: HashMap::new(),
+            heads: HashMap::new(),
+            ready_since: HashMap::new(),
+            accounts: Accounts::default(),
+            trust: Trust::default(),
+            seen_merges: HashSet::new(),
+            asked: Vec::new(),
+            withdrawn_on_trust: 0,
+            heads_of_none: 0,
+        }
+    }
+
+    /// Something happens to the world.
+    pub(crate) fn happens<R>(&mut self, now: At, what: impl FnOnce(&mut Hub, &mut Shelf) -> R) -> R {
+        self.observe(now);
+        let done = what(&mut self.hub, &mut self.shelf);
+        self.show(now);
+        done
+    }
+
+    /// GitHub begins to lag behind, or catches up.
+    pub(crate) fn lags(&mut self, now: At, lags: bool) {
+        self.observe(now);
+        self.lagging = lags.then(|| self.hub.clone());
+        self.show(now);
+    }
+
+    pub(crate) fn is_lagging(&self) -> bool {
+        self.lagging.is_some()
+    }
+
+    /// The ledger is lost.
+    pub(crate) fn ledger_is_lost(&mut self) {
+        self.accounts.forget();
+        self.trust = Trust::default();
+        self.seen_merges.clear();
+    }
+
+    /// These lines are asked for from now on: whatever is of others goes.
+    pub(crate) fn listed(&mut self, lines: &[Line]) {
+        for (line, account) in &mut self.accounts.lines {
+            if !lines.contains(line) {
+                account.deployed = None;
+            }
+        }
+    }
+
+    /// Somebody asked and hung up.
+    pub(crate) fn hung_up(&mut self, question: &Question, now: At) {
+        self.trust.may_have_asked(now);
+        let lines: Vec<_> = self.views.iter().filter_map(|(_, hub)| hub.meant(question)).collect();
+        for line in lines {
+            self.accounts.lines.entry(line).or_default().unheard = true;
+        }
+    }
+
+    fn show(&mut self, now: At) {
+        let shown = self.lagging.as_ref().unwrap_or(&self.hub).clone();
+        self.views.push_back((now, shown));
+        // One that was shown into the time that counts still counts.
+        while self.views.get(1).is_some_and(|(since, _)| *since + 2 * MEMORY < now) {
+            self.views.pop_front();
+        }
+        self.observe(now);
+    }
+
+    /// What GitHub shows.
+    fn shown(&self) -> &Hub {
+        &self.views.back().expect("a world").1
+    }
+
+    /// What GitHub has shown at any time since then.
+    fn views_since(&self, since: At) -> impl Iterator<Item = &Hub> {
+        let first = self.views.iter().rposition(|(from, _)| *from <= since).unwrap_or(0);
+        self.views.iter().skip(first).map(|(_, hub)| hub)
+    }
+
+    fn family(&self, line: &Line) -> Option<Family> {
+        match line {
+            Line::Pull(number) if self.hub.is_fork(line) => Some(Family::Fork(*number)),
+            _ => self.hub.branch_of(line).map(Family::Own),
+        }
+    }
+
+    /// Notes what is so now: it has been so since the last change.
+    pub(crate) fn observe(&mut self, now: At) {
+        let Some((_, shown)) = self.views.back() else { return };
+        for sha in shown.commits.keys() {
+            // GitHub's times are whole seconds.
+            let settled = |since: At| now + SECOND >= since + SETTLE;
+            if !self.was_green.contains(sha) && shown.green_since(sha, &self.rules).is_some_and(settled) {
+                self.was_green.insert(Rc::clone(sha));
+            }
+        }
+        let branches = shown.branches.keys().map(|branch| Line::Branch(Rc::clone(branch)));
+        let lines: Vec<_> = shown.pulls.keys().map(|number| Line::Pull(*number)).chain(branches).collect();
+        let mut ready = HashMap::new();
+        for line in lines {
+            let walk = shown.walk(&line);
+            self.heads.entry(line.clone()).or_default().extend(shown.head(&line));
+            for sha in &walk {
+                if self.is_ready(shown, &line, sha, now) {
+                    let key = (line.clone(), Rc::clone(sha));
+                    let since = self.ready_since.get(&key).copied().unwrap_or(now);
+                    ready.insert(key, since);
+                }
+            }
+            // A branch that has a pull request is walked as that.
+            let as_itself = |branch: &Rc<str>| shown.own_line(branch).as_ref() == Some(&line);
+            if matches!(&line, Line::Branch(branch) if !as_itself(branch)) {
+                continue;
+            }
+            if let Some(family) = self.family(&line) {
+                self.commits_of.entry(family).or_default().extend(walk);
+            }
+        }
+        self.ready_since = ready;
+    }
+
+    /// Whether whoever looks now must find a commit green, and all its images.
+    fn is_ready(&self, hub: &Hub, line: &Line, sha: &Sha, now: At) -> bool {
+        let green = hub.green_since(sha, &self.rules).is_some_and(|since| now >= since + SETTLE + SECOND);
+        // "For its commit the recorded digests count as found."
+        let recorded = || {
+            let account = self.accounts.lines.get(line);
+            account.is_some_and(|account| matches!(&account.known, Known::Item(item) if item.commit == *sha))
+        };
+        let seen = |merge: &Sha| self.seen_merges.contains(merge);
+        green && (recorded() || self.shelf.complete(self.rules.tags, hub, line, sha, seen))
+    }
+
+    /// The newest commit of a line that has been ready for so long.
+    fn ready_for(&self, line: &Line, long: Duration, now: At) -> Option<(usize, Sha)> {
+        let walk = self.shown().walk(line);
+        walk.into_iter().enumerate().find(|(_, sha)| {
+            let key = (line.clone(), Rc::clone(sha));
+            self.ready_since.get(&key).is_some_and(|since| *since + long <= now)
+        })
+    }
+}

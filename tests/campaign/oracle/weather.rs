@@ -1,0 +1,79 @@
+//! What was wrong, and when: how calm it has been, and how long GitHub was silent.
+
+use std::time::Duration;
+
+use crate::hub::At;
+
+/// The troubles that were made, and what remains of them.
+#[derive(Debug, Default)]
+pub(crate) struct Weather {
+    active: usize,
+    /// From when on nothing of earlier troubles is felt any more.
+    calm_from: At,
+    silenced: usize,
+    silent_from: At,
+}
+
+impl Weather {
+    pub(crate) fn trouble_begins(&mut self, now: At, silences_github: bool) {
+        self.active += 1;
+        if silences_github {
+            if self.silenced == 0 {
+                self.silent_from = now;
+            }
+            self.silenced += 1;
+        }
+    }
+
+    pub(crate) fn trouble_ends(&mut self, now: At, silences_github: bool, echo: Duration) {
+        self.active -= 1;
+        self.silenced -= usize::from(silences_github);
+        self.calm_from = self.calm_from.max(now + echo);
+    }
+
+    /// How long all has been well.
+    pub(crate) fn calm_for(&self, now: At) -> Duration {
+        if self.active > 0 { Duration::ZERO } else { now.saturating_sub(self.calm_from) }
+    }
+
+    /// Whether something is wrong, or may still be felt.
+    pub(crate) fn is_rough(&self, now: At) -> bool {
+        self.calm_for(now).is_zero()
+    }
+
+    /// How long GitHub could say nothing at all.
+    pub(crate) fn silent_for(&self, now: At) -> Duration {
+        if self.silenced > 0 { now.saturating_sub(self.silent_from) } else { Duration::ZERO }
+    }
+}
+
+/// How long the ledger has been watching, at least and at most.
+///
+/// The time between two questions counts if the upstreams could say something at both. Whether they could, the oracle
+/// knows for sure in calm weather, and it knows that they could not where GitHub is silent and the answer says so.
+#[derive(Debug, Default)]
+pub(crate) struct Trust {
+    pub(crate) least: Duration,
+    pub(crate) most: Duration,
+    surely: Option<At>,
+    perhaps: Option<At>,
+}
+
+impl Trust {
+    /// Somebody asked, and did not wait for what the program learned.
+    pub(crate) fn may_have_asked(&mut self, now: At) {
+        let before = self.perhaps.replace(now);
+        self.most += before.map_or(Duration::ZERO, |before| now.saturating_sub(before));
+    }
+
+    pub(crate) fn asked(&mut self, now: At, surely: bool, perhaps: bool) {
+        if let Some(before) = self.surely.filter(|_| surely) {
+            self.least += now.saturating_sub(before);
+        }
+        if let Some(before) = self.perhaps.filter(|_| perhaps) {
+            self.most += now.saturating_sub(before);
+        }
+        self.surely = surely.then_some(now);
+        self.perhaps = perhaps.then_some(now);
+    }
+}

@@ -1,0 +1,158 @@
+//! What a story's generator is configured with: the rules that the oracle judges by, and the file that says them.
+
+use std::{fmt::Write as _, path::Path, time::Duration};
+
+use fastrand::Rng;
+use lastgreen_sim::{Realm, RegistryAuth, Sim, World};
+
+use crate::mutations::Mutation;
+
+/// The repository of all stories.
+pub(crate) const REPO: &str = "myorg/myrepo";
+
+/// Its fork.
+pub(crate) const FORK: &str = "stranger/myrepo";
+
+/// The image repositories, and their keys in an item.
+pub(crate) const IMAGES: [(&str, &str); 2] = [("front", "digestFront"), ("back", "digestBack")];
+
+/// An answer is due within.
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long nothing may have changed before green is believed.
+pub(crate) const SETTLE: Duration = Duration::from_secs(15);
+
+/// How long what is decided may be answered from memory, an answer's time and a little more included.
+pub(crate) const MEMORY: Duration = Duration::from_secs(300 + 10 + 10);
+
+/// How many commits are walked.
+pub(crate) const WALK: usize = 20;
+
+/// How CI tags what it builds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tags {
+    /// By the head.
+    Sha,
+    /// By the head, or by GitHub's test merge.
+    ShaOrMerge,
+    /// By the pull request, with a label that names the commit or its test merge.
+    Moving,
+}
+
+/// How long an item outlives its build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    Forever,
+    For(Duration),
+    Never,
+}
+
+/// How the registry asks who is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Auth {
+    Anonymous,
+    Bearer,
+    OtherHost,
+}
+
+/// Where the ledger is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LedgerKind {
+    /// In memory: every restart loses it.
+    Memory,
+}
+
+/// What is promised in one story.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) tags: Tags,
+    pub(crate) hold: Hold,
+    pub(crate) forks: bool,
+    pub(crate) trust_after: Duration,
+    /// Whether the checks `build` and `e2e` are required; else every check counts.
+    pub(crate) require: bool,
+    pub(crate) auth: Auth,
+    pub(crate) ledger: LedgerKind,
+}
+
+impl Rules {
+    pub(crate) fn random(rng: &mut Rng) -> Self {
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        Self {
+            tags: [Tags::Sha, Tags::Sha, Tags::ShaOrMerge, Tags::Moving][rng.usize(..4)],
+            hold: [Hold::Forever, Hold::Forever, Hold::Forever, Hold::For(minutes(7 * 24 * 60)), Hold::Never]
+                [rng.usize(..5)],
+            forks: rng.u8(..3) > 0,
+            trust_after: [minutes(10), minutes(60), minutes(60), minutes(24 * 60)][rng.usize(..4)],
+            require: rng.u8(..5) < 2,
+            auth: [Auth::Anonymous, Auth::Anonymous, Auth::Bearer, Auth::OtherHost][rng.usize(..4)],
+            ledger: LedgerKind::Memory,
+        }
+    }
+
+    /// The registry that these rules are about.
+    pub(crate) fn furnish(&self, world: &mut World) {
+        world.registry.auth = if self.auth == Auth::Anonymous { RegistryAuth::Anonymous } else { RegistryAuth::Bearer };
+        world.registry.realm = if self.auth == Auth::OtherHost { Realm::Other } else { Realm::Same };
+    }
+
+    /// The configuration that says these rules, or, with a mutation, another one.
+    pub(crate) fn config(&self, sim: &Sim, folder: &Path, mutation: Option<Mutation>) -> String {
+        let is = |wanted| mutation == Some(wanted);
+        let (host, folder) = (sim.registry_host(), folder.display());
+        let tags = match self.tags {
+            _ if is(Mutation::Silent) => &["never-{sha}"][..],
+            Tags::Sha => &["sha-{sha}"],
+            Tags::ShaOrMerge => &["sha-{sha}", "sha-{merge_sha}"],
+            Tags::Moving => &["pr-{number}"],
+        };
+        let hold = match self.hold {
+            _ if is(Mutation::HoldOff) => "never".to_owned(),
+            Hold::Forever => "forever".to_owned(),
+            Hold::For(limit) => format!("{}s", limit.as_secs()),
+            Hold::Never => "never".to_owned(),
+        };
+        let forks = if self.forks || is(Mutation::ForksAllowed) { "allow" } else { "refuse" };
+        let require = if self.require && !is(Mutation::RequireDropped) { "[build, e2e]" } else { "[]" };
+        let checks = if is(Mutation::NoChecksPass) { "pass" } else { "wait" };
+        let settle = if is(Mutation::SettleOff) { 0 } else { SETTLE.as_secs() };
+        let settled = if is(Mutation::LongMemory) { "1h" } else { "5m" };
+        let unlabelled = if is(Mutation::HeadTrusted) { "trustHead" } else { "refuse" };
+        let within = if is(Mutation::LateAnswers) { 20 } else { ANSWER_WITHIN.as_secs() };
+        let trust = if is(Mutation::TrustFromTheStart) { 0 } else { self.trust_after.as_secs() };
+        let ledger = match self.ledger {
+            LedgerKind::Memory => "memory:",
+        };
+        let realms =
+            if self.auth == Auth::OtherHost { format!(", realms: [\"{}\"]", sim.realm_host()) } else { String::new() };
+        let mut text = format!(
+            "tokenFile: {folder}/token
+answerWithin: {within}s
+ledger: {{ url: \"{ledger}\", trustAfter: {trust}s }}
+github:
+  api: {}
+  auth: {{ tokenFile: {folder}/github }}
+  pace: {{ perSecond: 1000, concurrent: 100 }}
+registries:
+  - {{ host: \"{host}\", plainHttp: true, pace: {{ perSecond: 1000, concurrent: 100 }}{realms} }}
+generators:
+  preview:
+    hold: {hold}
+    forks: {forks}
+    refresh: {{ pending: 15s, settled: {settled} }}
+    build:
+      repository: {REPO}
+      unlabelledTags: {unlabelled}
+      ci: {{ require: {require}, noChecks: {checks}, settle: {settle}s }}
+      walk: {WALK}
+      images:
+",
+            sim.github_url()
+        );
+        for (name, key) in IMAGES {
+            let references: Vec<_> = tags.iter().map(|tag| format!("\"{host}/myorg/{name}:{tag}\"")).collect();
+            writeln!(text, "        {key}: [{}]", references.join(", ")).unwrap();
+        }
+        text
+    }
+}

@@ -1,0 +1,218 @@
+//! The stage of one story: the simulated world, the program before it, and the time that both share.
+//!
+//! Everything of a story runs in one thread, the servers too. So it is decided when the program waits for nothing but
+//! time: nobody does anything in many turns of the runtime. Only then time passes while a question is under way.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, Request},
+};
+use chrono::TimeDelta;
+use fastrand::Rng;
+use futures_util::FutureExt as _;
+use http_body_util::BodyExt as _;
+use lastgreen::{app::App, clock::ManualClock, config::Config};
+use lastgreen_sim::{Counts, PersonalToken, Sim, World};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tower::ServiceExt as _;
+
+/// In so many turns of the runtime whoever can do something has done it.
+const TURNS: u32 = 150;
+
+/// A process that does nothing for so long will never do anything again.
+const STUCK: u32 = 1_000_000;
+
+/// One running program.
+struct Process {
+    router: Router,
+    clock: ManualClock,
+}
+
+impl Process {
+    /// The one place where a program is made.
+    fn start(config: &str, world: &World, skew: TimeDelta) -> Self {
+        let clock = ManualClock::new(world.now + skew);
+        let (config, _) = Config::parse(config, "campaign.yaml").unwrap_or_else(|errors| panic!("{errors}\n{config}"));
+        let app = App::build(config, Arc::new(clock.clone())).unwrap();
+        Self { router: app.plugin_router(), clock }
+    }
+}
+
+/// The stage.
+pub(crate) struct Stage {
+    pub(crate) sim: Sim,
+    /// Since the story began.
+    pub(crate) now: Duration,
+    /// Where secrets and ledgers are.
+    _folder: tempfile::TempDir,
+    config: String,
+    processes: Vec<Process>,
+    /// How far the program's wall clock is from the world's.
+    skew: TimeDelta,
+}
+
+/// An answer as it came over HTTP.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+    /// How long it took.
+    pub(crate) after: Duration,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap_or("?"))
+    }
+}
+
+/// What moves whenever somebody does something.
+#[derive(PartialEq)]
+struct Motion {
+    counts: Counts,
+    hanging: usize,
+    nearest: Vec<Option<Duration>>,
+}
+
+impl Stage {
+    /// A world, and as many programs before it, configured by a file that `config` writes.
+    pub(crate) async fn new(
+        world: World,
+        programs: usize,
+        config: impl FnOnce(&Sim, &std::path::Path) -> String,
+    ) -> Self {
+        let sim = Sim::start(world).await;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("token"), "strong-password\n").unwrap();
+        std::fs::write(folder.path().join("github"), PersonalToken::DEFAULT).unwrap();
+        let config = config(&sim, folder.path());
+        let mut stage =
+            Self { sim, now: Duration::ZERO, _folder: folder, config, processes: Vec::new(), skew: TimeDelta::zero() };
+        for _ in 0..programs {
+            stage.start();
+        }
+        stage
+    }
+
+    fn start(&mut self) {
+        let process = self.sim.world(|world| Process::start(&self.config, world, self.skew));
+        self.processes.push(process);
+    }
+
+    /// Ends a program, whatever it is doing, and starts a new one in its place. Work that it has begun comes to nothing.
+    pub(crate) async fn restart(&mut self, nth: usize) {
+        drop(self.processes.remove(nth));
+        self.sim.give_up();
+        self.quiet(None::<&JoinHandle<()>>).await;
+        self.start();
+        let last = self.processes.len() - 1;
+        self.processes.swap(nth, last);
+    }
+
+    pub(crate) fn programs(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// Lets time pass, for the world and for the programs.
+    pub(crate) fn pass(&mut self, by: Duration) {
+        self.now += by;
+        self.sim.world(|world| world.now += TimeDelta::from_std(by).unwrap());
+        for process in &self.processes {
+            process.clock.advance(by);
+        }
+    }
+
+    /// Moves the programs' wall clock alone.
+    pub(crate) fn jump_wall(&mut self, by: TimeDelta) {
+        self.skew += by;
+        for process in &self.processes {
+            process.clock.jump_wall(by);
+        }
+    }
+
+    /// Asks a program as Argo CD does. Where it waits for an upstream that hangs, that one may go on with every second
+    /// that passes.
+    pub(crate) async fn ask(&mut self, nth: usize, parameters: &Value, rng: &mut Rng) -> Reply {
+        let mut answer = self.asking(nth, parameters);
+        let began = self.now;
+        loop {
+            self.quiet(Some(&answer)).await;
+            if let Some(done) = (&mut answer).now_or_never() {
+                let (status, headers, body) = done.unwrap();
+                return Reply { status, headers, body, after: self.now.saturating_sub(began) };
+            }
+            self.wait(rng);
+        }
+    }
+
+    /// Asks, and hangs up before there is an answer, or with it.
+    pub(crate) async fn hang_up(&mut self, nth: usize, parameters: &Value, turns: u32) {
+        let answer = self.asking(nth, parameters);
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+        answer.abort();
+        let _ = answer.await;
+    }
+
+    fn asking(&self, nth: usize, parameters: &Value) -> JoinHandle<(u16, HeaderMap, Value)> {
+        let body = json!({ "applicationSetName": "fb-matrix", "input": { "parameters": parameters } });
+        let request = Request::post("/preview/api/v1/getparams.execute")
+            .header("authorization", "Bearer strong-password")
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        let router = self.processes[nth].router.clone();
+        tokio::spawn(async move {
+            let (parts, body) = router.oneshot(request).await.unwrap().into_parts();
+            let bytes = body.collect().await.unwrap().to_bytes();
+            let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+            (parts.status.as_u16(), parts.headers, body)
+        })
+    }
+
+    /// Nothing happens any more: time passes up to whatever comes first.
+    fn wait(&mut self, rng: &mut Rng) {
+        let sleeping = self.processes.iter().filter_map(nearest).min();
+        let hanging = self.sim.hanging() > 0;
+        let second = Duration::from_secs(1);
+        let step = match sleeping {
+            None => second,
+            Some(away) if hanging => away.min(second),
+            Some(away) => away,
+        };
+        self.pass(step.max(Duration::from_nanos(1)));
+        // A service that is slow, not dead.
+        if hanging && rng.u8(..8) == 0 {
+            self.sim.release(lastgreen_sim::Target::GitHub);
+            self.sim.release(lastgreen_sim::Target::Registry);
+            self.sim.release(lastgreen_sim::Target::Realm);
+        }
+    }
+
+    /// Until nobody does anything any more, or the answer is there.
+    async fn quiet<T>(&self, answer: Option<&JoinHandle<T>>) {
+        let motion = || Motion {
+            counts: self.sim.counts(),
+            hanging: self.sim.hanging(),
+            nearest: self.processes.iter().map(nearest).collect(),
+        };
+        let (mut still, mut turns, mut before) = (0, 0, motion());
+        while still < TURNS && !answer.is_some_and(JoinHandle::is_finished) {
+            tokio::task::yield_now().await;
+            turns += 1;
+            assert!(turns < STUCK, "nothing will ever happen again");
+            let now = motion();
+            still = if now == before { still + 1 } else { 0 };
+            before = now;
+        }
+    }
+}
+
+/// How far the moment is that a program waits for.
+fn nearest(process: &Process) -> Option<Duration> {
+    process.clock.sleeping_within(Duration::MAX).now_or_never()
+}

@@ -1,0 +1,145 @@
+//! Who asks: what Argo CD lists, and how it asks for it, one branch after the other; and callers that do not wait.
+
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+
+use super::{Entry, Story};
+use crate::{
+    hub::{Line, Question},
+    mutations::Mutation,
+    oracle::{Standing, Violation},
+    stage::Reply,
+};
+
+impl Story {
+    /// What whoever asks lists: open pull requests, and branches that were named.
+    pub(super) fn list(&mut self) {
+        let hub = &self.world.oracle.hub;
+        let forms = self.forms.iter().filter(|(line, ..)| match line {
+            Line::Pull(number) => hub.pulls[number].open,
+            Line::Branch(_) => true,
+        });
+        let forms: Vec<_> = forms.cloned().collect();
+        // Where a branch is named, what it has is kept whatever line it is: by the name it is the same application.
+        let mut lines: Vec<_> = forms.iter().map(|(line, ..)| line.clone()).collect();
+        let named: Vec<_> = lines.iter().filter(|line| matches!(line, Line::Branch(_))).cloned().collect();
+        lines.extend(
+            hub.pulls.keys().map(|number| Line::Pull(*number)).filter(|line| {
+                !hub.is_fork(line) && named.iter().any(|name| hub.branch_of(name) == hub.branch_of(line))
+            }),
+        );
+        self.listed = forms
+            .iter()
+            .map(|(line, number, head)| Entry {
+                question: Question {
+                    branch: hub.branch_of(line).expect("a line of the story"),
+                    number: if let Line::Pull(number) = line { Some(*number) } else { None },
+                    head: hub.head(line),
+                },
+                number: *number,
+                head: *head,
+            })
+            .collect();
+        self.world.oracle.listed(&lines);
+    }
+
+    /// Every line is asked, one after the other.
+    pub(super) async fn sweep(&mut self) -> Result<(), Violation> {
+        self.stage.sim.take_seen();
+        if self.rng.u8(..10) < 8 || self.listed.is_empty() {
+            self.list();
+        }
+        for entry in self.listed.clone() {
+            self.ask(&entry).await?;
+            let now = self.now();
+            self.catch_up(now);
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, entry: &Entry) -> Result<(), Violation> {
+        let (question, parameters) = asked(entry);
+        let program = self.rng.usize(..self.stage.programs());
+        let reply = self.stage.ask(program, &parameters, &mut self.rng).await;
+        let now = self.now();
+        let heard = self.world.oracle.hears(&question, &reply, now);
+        self.tell_answer(&question, &reply, heard.as_ref().ok().map(|answer| answer.standing));
+        heard?;
+        // Somebody ends the program the moment that the answer is there.
+        if self.mutation == Some(Mutation::RecordAfterSend) && self.rng.u8(..40) == 0 {
+            self.stage.restart(program).await;
+            self.note("a crash, after which the ledger is said to be as it was");
+        }
+        Ok(())
+    }
+
+    fn tell_answer(&mut self, question: &Question, reply: &Reply, standing: Option<Standing>) {
+        self.tally.questions += 1;
+        if let Some(standing) = standing {
+            self.tally.answer(standing);
+        }
+        let commit = reply.header("x-lastgreen-commit");
+        let commit = if commit.is_empty() { String::new() } else { format!(" {}", self.world.name(commit)) };
+        let number = question.number.map(|number| format!(" #{number}")).unwrap_or_default();
+        let head = question.head.as_ref().map(|head| format!(" at {}", self.world.name(head))).unwrap_or_default();
+        let asked = format!("{}{number}{head}", question.branch);
+        let standing = if reply.status == 200 { reply.header("x-lastgreen-standing") } else { "" };
+        let message = reply.body["message"].as_str().unwrap_or_default();
+        let text = format!(
+            "ask {asked} -> {} {standing}{commit} ({}{message}) in {:?}",
+            reply.status,
+            reply.header("x-lastgreen-reason"),
+            reply.after
+        );
+        self.note(&text);
+    }
+
+    /// The program ends and is started again; perhaps in the middle of a question.
+    pub(super) async fn restart(&mut self, under_way: bool) {
+        let program = self.rng.usize(..self.stage.programs());
+        if under_way {
+            self.hang_up().await;
+            self.tally.count("kills while a question was under way");
+        }
+        self.stage.restart(program).await;
+        self.tally.count("restarts");
+        self.tally.count("ledgers lost");
+        self.world.oracle.ledger_is_lost();
+        self.note("restart: the ledger is lost");
+    }
+
+    /// Somebody asks and does not wait for the answer.
+    pub(super) async fn hang_up(&mut self) {
+        if self.listed.is_empty() {
+            self.list();
+        }
+        let entry = self.listed[self.rng.usize(..self.listed.len())].clone();
+        let (question, parameters) = asked(&entry);
+        let turns = self.rng.u32(..60);
+        let program = self.rng.usize(..self.stage.programs());
+        self.stage.hang_up(program, &parameters, turns).await;
+        let now = self.now();
+        self.world.oracle.hung_up(&question, now);
+        self.tally.count("callers that hung up");
+        self.note(&format!("somebody asks for {} and hangs up", question.branch));
+    }
+}
+
+/// The question of an entry, and its parameters.
+fn asked(entry: &Entry) -> (Question, Value) {
+    let Question { branch, number, head } = &entry.question;
+    let question = Question {
+        branch: Rc::clone(branch),
+        number: number.filter(|_| entry.number),
+        head: head.clone().filter(|_| entry.head),
+    };
+    let mut parameters = json!({ "branch": &*question.branch });
+    if let Some(number) = question.number {
+        parameters["number"] = number.to_string().into();
+    }
+    if let Some(head) = &question.head {
+        parameters["head_sha"] = (**head).into();
+    }
+    (question, parameters)
+}

@@ -1,0 +1,422 @@
+//! One seed is one story: a world, a generator, and what happens in some hours of polling.
+
+mod asking;
+
+use std::{rc::Rc, time::Duration};
+
+use chrono::TimeDelta;
+use fastrand::Rng;
+
+use crate::{
+    faults,
+    hub::{At, Hub, Line, Outcome, Question, Sha},
+    mutations::Mutation,
+    oracle::Violation,
+    report::{Log, Tally},
+    rules::Rules,
+    stage::Stage,
+    world::{Event, World},
+};
+
+/// How a story ended.
+pub(crate) struct Told {
+    pub(crate) tally: Tally,
+    /// What happened, to the end or up to the broken promise.
+    pub(crate) log: Log,
+    pub(crate) violation: Option<Violation>,
+}
+
+/// Tells the story of a seed, to its end or to the first answer that the oracle objects to.
+pub(crate) fn tell(seed: u64, mutation: Option<Mutation>) -> Told {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        // The program's own dice (for pauses) fall as the seed says.
+        fastrand::seed(seed);
+        let mut story = Story::begin(seed, mutation).await;
+        let violation = story.run().await.err();
+        story.tally.stories += 1;
+        let withdrawn = story.world.oracle.withdrawn_on_trust;
+        story.tally.add_events("previews withdrawn by a lost ledger that was trusted again", withdrawn);
+        let of_none = story.world.oracle.heads_of_none;
+        story.tally.add_events("empty lists for a head that no line of the name has", of_none);
+        Told { tally: story.tally, log: story.log, violation }
+    })
+}
+
+/// A pull request or branch as whoever asks knows it.
+#[derive(Clone)]
+struct Entry {
+    question: Question,
+    /// Whether each question tells the number, and the head.
+    number: bool,
+    head: bool,
+}
+
+struct Story {
+    rng: Rng,
+    stage: Stage,
+    world: World,
+    log: Log,
+    tally: Tally,
+    mutation: Option<Mutation>,
+    /// The own branches that are worked on, and whether the fork has one of the same name.
+    branches: Vec<(Rc<str>, bool)>,
+    /// How each pull request, and each branch without one, is asked for.
+    forms: Vec<(Line, bool, bool)>,
+    /// What whoever asks has listed last.
+    listed: Vec<Entry>,
+    pulls: u64,
+}
+
+impl Story {
+    async fn begin(seed: u64, mutation: Option<Mutation>) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let mut rules = Rules::random(&mut rng);
+        if let Some(mutation) = mutation {
+            mutation.prepare(&mut rules);
+        }
+        let mut world = World::new(rules.clone());
+        world.careless = mutation == Some(Mutation::CarelessRegistry);
+        world.unlabelled = mutation == Some(Mutation::HeadTrusted);
+        let mut begin = world.begin();
+        rules.furnish(&mut begin);
+        let programs = if mutation == Some(Mutation::LedgersApart) { 2 } else { 1 };
+        let stage = Stage::new(begin, programs, |sim, folder| rules.config(sim, folder, mutation)).await;
+        let mut log = Log::new(seed);
+        log.add(Duration::ZERO, &format!("{rules:?}"));
+        let mut story = Self {
+            rng,
+            stage,
+            world,
+            log,
+            tally: Tally::default(),
+            mutation,
+            branches: Vec::new(),
+            forms: Vec::new(),
+            listed: Vec::new(),
+            pulls: 0,
+        };
+        story.people();
+        story
+    }
+
+    /// Who works on what when the story begins.
+    fn people(&mut self) {
+        for (name, twin) in [("feature-1", false), ("feature-2", false), ("patch-1", true), ("release-1", false)] {
+            let name: Rc<str> = name.into();
+            if *name == *"feature-2" && self.rng.bool() {
+                continue;
+            }
+            self.push(&name, false, None);
+            if *name == *"release-1" {
+                self.forms.push((Line::Branch(Rc::clone(&name)), false, false));
+            } else {
+                self.open(&name, false);
+            }
+            if twin && self.rng.bool() {
+                self.push(&name, true, None);
+                self.open(&name, true);
+                self.branches.push((name, true));
+            } else {
+                self.branches.push((name, false));
+            }
+        }
+        if self.rng.bool() {
+            self.forms.push((Line::Branch("main".into()), false, false));
+        }
+    }
+
+    async fn run(&mut self) -> Result<(), Violation> {
+        // Most stories are short, some are long.
+        let steps = if self.rng.u8(..8) == 0 { self.rng.u32(100..200) } else { self.rng.u32(25..60) };
+        for _ in 0..steps {
+            self.step().await?;
+        }
+        // Whatever was wrong ends, and every line is asked until it must be well.
+        for id in self.world.troubles.keys().copied().collect::<Vec<_>>() {
+            self.event(Event::TroubleEnds(id));
+        }
+        self.event(Event::CatchesUp);
+        self.pass(Duration::from_secs(3700));
+        for _ in 0..5 {
+            self.sweep().await?;
+            self.pass(Duration::from_secs(170));
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self) -> Result<(), Violation> {
+        match self.rng.u32(..1000) {
+            0..320 => {
+                let seconds = match self.rng.u16(..1000) {
+                    0..400 => self.rng.u64(1..30),
+                    400..870 => self.rng.u64(30..900),
+                    870..990 => self.rng.u64(900..4 * 3600),
+                    _ => self.rng.u64(86400..9 * 86400),
+                };
+                self.pass(Duration::from_secs(seconds));
+            }
+            320..520 => self.sweep().await?,
+            520..570 => self.polls(2..7).await?,
+            570..700 => self.somebody_pushes(),
+            700..730 => self.push(&"main".into(), false, None),
+            730..790 => self.somebody_does_something_else(),
+            790..850 => {
+                self.something_goes_wrong();
+                // While it is wrong the branches are asked for, and people go on working.
+                if self.rng.u8(..4) > 0 {
+                    self.pass_some();
+                    self.polls(1..4).await?;
+                }
+            }
+            850..880 => {
+                if let Some(id) = self.world.troubles.keys().next().copied() {
+                    self.event(Event::TroubleEnds(id));
+                }
+            }
+            880..910 => {
+                if self.world.oracle.is_lagging() {
+                    self.event(Event::CatchesUp);
+                } else {
+                    self.lag();
+                    self.somebody_pushes();
+                    self.sweep().await?;
+                }
+            }
+            910..930 => self.restart(false).await,
+            930..945 => self.restart(true).await,
+            945..975 => self.hang_up().await,
+            _ => {
+                let by = TimeDelta::seconds(self.rng.i64(-90_000..90_000));
+                self.stage.jump_wall(by);
+                self.tally.count("wall clock jumps");
+                self.note(&format!("the program's wall clock jumps by {} s", by.num_seconds()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Some sweeps, evenly spaced.
+    async fn polls(&mut self, sweeps: std::ops::Range<u32>) -> Result<(), Violation> {
+        let every = self.rng.u64(20..290);
+        for _ in 0..self.rng.u32(sweeps) {
+            self.sweep().await?;
+            self.pass(Duration::from_secs(every));
+        }
+        Ok(())
+    }
+
+    fn pass_some(&mut self) {
+        let seconds = self.rng.u64(1..600);
+        self.pass(Duration::from_secs(seconds));
+    }
+
+    fn now(&self) -> At {
+        self.stage.now
+    }
+
+    fn hub(&self) -> &Hub {
+        &self.world.oracle.hub
+    }
+
+    fn note(&mut self, text: &str) {
+        let now = self.stage.now;
+        self.log.add(now, text);
+    }
+
+    /// Time passes, and what was planned happens at its time.
+    fn pass(&mut self, by: Duration) {
+        let until = self.now() + by;
+        self.note(&format!("{} s pass", by.as_secs()));
+        self.catch_up(until);
+        let rest = until.saturating_sub(self.now());
+        self.stage.pass(rest);
+        // Nobody waits for an answer for so long.
+        if by >= Duration::from_secs(10) {
+            self.stage.sim.give_up();
+        }
+        let now = self.now();
+        self.world.oracle.observe(now);
+    }
+
+    /// What should have happened by then happens.
+    fn catch_up(&mut self, until: At) {
+        while let Some((at, event)) = self.world.due(until) {
+            let wait = at.saturating_sub(self.now());
+            self.stage.pass(wait);
+            self.event(event);
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        let now = self.now();
+        let sim = &self.stage.sim;
+        let text = match event {
+            Event::Check { commit, name, outcome } => {
+                self.world.check(sim, now, &commit, name, outcome);
+                format!("CI: {name} of {} has {outcome}", self.world.name(&commit))
+            }
+            Event::Image { tag, built, spec } => {
+                let name = self.world.name(&built.commit);
+                let text = format!("CI pushes image {} of {name} ({:?}) as {tag}", built.image, built.origin);
+                self.world.image(sim, now, &tag, built, &spec);
+                text
+            }
+            Event::TroubleEnds(id) => match self.world.trouble_ends(sim, now, id) {
+                Some(name) => format!("it is over: {name}"),
+                None => return,
+            },
+            Event::CatchesUp => {
+                if !self.world.oracle.is_lagging() {
+                    return;
+                }
+                sim.catch_up();
+                self.world.oracle.lags(now, false);
+                self.world.oracle.weather.trouble_ends(now, false, Duration::ZERO);
+                "GitHub catches up".to_owned()
+            }
+        };
+        self.note(&text);
+    }
+
+    fn lag(&mut self) {
+        let now = self.now();
+        self.stage.sim.lag_github();
+        self.world.oracle.lags(now, true);
+        self.world.oracle.weather.trouble_begins(now, false);
+        let lasts = if self.rng.bool() { self.rng.u64(2..60) } else { self.rng.u64(60..1800) };
+        self.world.later(now + Duration::from_secs(lasts), Event::CatchesUp);
+        self.tally.fault("GitHub lags behind");
+        self.note("GitHub begins to lag behind");
+    }
+
+    fn something_goes_wrong(&mut self) {
+        if self.world.troubles.len() >= 2 {
+            return;
+        }
+        let trouble = faults::random(&mut self.rng);
+        let lasts = Duration::from_secs(match self.rng.u8(..10) {
+            0..4 => self.rng.u64(10..300),
+            4..9 => self.rng.u64(300..2 * 3600),
+            _ => self.rng.u64(2 * 3600..86400),
+        });
+        let now = self.now();
+        self.tally.fault(trouble.name);
+        self.note(&format!("trouble: {:?} for {} s", trouble.fault, lasts.as_secs()));
+        self.world.trouble(&self.stage.sim, now, trouble, lasts);
+    }
+
+    fn push(&mut self, branch: &Rc<str>, fork: bool, parent: Option<&Sha>) {
+        let now = self.now();
+        let sha = self.world.push(&self.stage.sim, now, branch, fork, parent);
+        let name = self.world.name(&sha);
+        let under = if parent.is_some() { "force-push" } else { "push" };
+        self.note(&format!("{under} {name} to {branch}{}", if fork { " of the fork" } else { "" }));
+        self.tally.count(if parent.is_some() { "force-pushes" } else { "pushes" });
+        self.builds(branch, fork, &sha);
+    }
+
+    fn builds(&mut self, branch: &Rc<str>, fork: bool, sha: &Sha) {
+        let now = self.now();
+        let lines = self.hub().lines_of(branch);
+        let line = lines.into_iter().find(|line| self.hub().is_fork(line) == fork);
+        if let Some(line) = line {
+            self.world.build(now, &line, sha, &mut self.rng);
+        }
+    }
+
+    fn open(&mut self, branch: &Rc<str>, fork: bool) {
+        self.pulls += 1;
+        let (now, number) = (self.now(), self.pulls);
+        self.world.open(&self.stage.sim, now, number, branch, fork);
+        // The fork's cannot be told from its twin by the name alone.
+        let (asks_number, head) = match self.rng.u8(..4) {
+            0 => (true, false),
+            1 => (true, true),
+            2 => (false, true),
+            _ => (fork, false),
+        };
+        self.forms.push((Line::Pull(number), asks_number, head));
+        self.note(&format!("open #{number} from {branch}{}", if fork { " of the fork" } else { "" }));
+        let head = self.hub().head(&Line::Pull(number)).expect("just opened");
+        self.world.build(now, &Line::Pull(number), &head, &mut self.rng);
+    }
+
+    fn somebody_pushes(&mut self) {
+        let (branch, twin) = self.branches[self.rng.usize(..self.branches.len())].clone();
+        let fork = twin && self.rng.bool();
+        let tips = if fork { &self.hub().forked } else { &self.hub().branches };
+        let history = self.hub().walk(&Line::Branch(Rc::clone(&branch)));
+        let before = self.hub().commit(&tips[&branch]).parents.first().cloned();
+        let parent = match self.rng.u8(..20) {
+            0 => Some(Rc::clone(&self.hub().branches["main"])),
+            1 | 2 if !fork => history.get(self.rng.usize(1..4)).cloned(),
+            3 => before,
+            _ => None,
+        };
+        if parent.is_none() && self.rng.u8(..10) == 0 && !fork {
+            let now = self.now();
+            if !self.hub().history(&self.hub().branches[&branch]).contains(&self.hub().branches["main"]) {
+                let sha = self.world.merge_main(&self.stage.sim, now, &branch);
+                self.note(&format!("main is merged into {branch}: {}", self.world.name(&sha)));
+                self.builds(&branch, false, &sha);
+                return;
+            }
+        }
+        self.push(&branch, fork, parent.as_ref());
+    }
+
+    fn somebody_does_something_else(&mut self) {
+        let now = self.now();
+        match self.rng.u8(..10) {
+            0..4 => {
+                let commits: Vec<_> = self.hub().commits.keys().cloned().collect();
+                let commit = &commits[self.rng.usize(..commits.len())];
+                self.world.rerun(now, commit, &mut self.rng);
+                self.catch_up(now);
+            }
+            4 => {
+                if let Some(tag) = self.world.delete_tag(&self.stage.sim, now, &mut self.rng) {
+                    self.note(&format!("cleaned up: {tag}"));
+                }
+            }
+            5..9 => {
+                // What was closed is mostly opened again.
+                let closed: Vec<_> =
+                    self.hub().pulls.iter().filter(|(_, pull)| !pull.open).map(|(one, _)| *one).collect();
+                let all: Vec<_> = self.hub().pulls.keys().copied().collect();
+                let numbers = if closed.is_empty() || self.rng.u8(..4) == 0 { all } else { closed };
+                let number = numbers[self.rng.usize(..numbers.len())];
+                let open = !self.hub().pulls[&number].open;
+                let pull = &self.hub().pulls[&number];
+                // One branch has one open pull request into one base.
+                let taken = self
+                    .hub()
+                    .pulls
+                    .values()
+                    .any(|other| other.open && other.fork == pull.fork && other.branch == pull.branch);
+                if !(open && taken) {
+                    self.world.set_open(&self.stage.sim, now, number, open);
+                    self.note(&format!("{} #{number}", if open { "reopen" } else { "close" }));
+                }
+            }
+            _ => {
+                let release: Rc<str> = "release-1".into();
+                if matches!(self.hub().own_line(&release), Some(Line::Branch(_))) && self.pulls < 12 {
+                    self.open(&release, false);
+                }
+            }
+        }
+    }
+}
+
+/// A check's outcome in words.
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Running => "begun",
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+        })
+    }
+}
