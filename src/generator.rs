@@ -85,6 +85,11 @@ const FORGET_AT_ONCE: usize = 50;
 /// What the table says.
 enum Decision {
     Answer(Answer),
+    /// A second read is due then, and settles it; without it, this is the answer.
+    Settle {
+        otherwise: Answer,
+        again_at: Moment,
+    },
     /// Refuse, unless asking again from then on helps.
     Refuse {
         reason: String,
@@ -116,6 +121,13 @@ impl Generator {
             let (reason, again_at) = match self.decide(question, resolution, deadline).await {
                 Decision::Answer(answer) => return Ok(answer),
                 Decision::Refuse { reason, again_at } => (reason, again_at),
+                Decision::Settle { otherwise, again_at } => {
+                    if again_at >= last_word {
+                        return Ok(otherwise);
+                    }
+                    self.clock.sleep_until(again_at).await;
+                    continue;
+                }
             };
             let now = self.clock.now();
             let next = again_at.unwrap_or(now).clamp(now + TRY_AGAIN.0, now + TRY_AGAIN.1);
@@ -281,7 +293,14 @@ impl Generator {
             }
             _ if resolution.ambiguous => refuse(resolution),
             (Known::Nothing, _) => nothing(WhyNothing::NeverAnswered, resolution.reason),
-            _ if trusted => nothing(WhyNothing::NeverAnswered, resolution.reason),
+            _ if trusted => match (resolution.is_doubted(), resolution.again_at) {
+                // An empty list for what the next read may show would be hasty.
+                (true, Some(again_at)) => {
+                    let otherwise = Answer::Nothing { why: WhyNothing::NeverAnswered, reason: resolution.reason };
+                    Decision::Settle { otherwise, again_at }
+                }
+                _ => nothing(WhyNothing::NeverAnswered, resolution.reason),
+            },
             _ => refuse(resolution),
         }
     }

@@ -35,6 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "github",
             "http",
             "ledger",
+            "operator",
             "parts",
             "registry",
             "upstream",

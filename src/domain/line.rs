@@ -62,10 +62,12 @@ impl NoLine {
     }
 }
 
-/// Chooses the line that `question` means; `recorded` tells which lines have a record, `had` which head a line once had.
+/// Chooses the line that `question` means; `forks` tells whether forks' pull requests count, `recorded` which lines have a
+/// record, `had` which head a line once had.
 pub fn choose<'a>(
     snapshot: &'a Snapshot,
     question: &Question,
+    forks_count: bool,
     recorded: impl Fn(&Line) -> bool,
     had: impl Fn(&Line, CommitSha) -> bool,
 ) -> Chosen<'a> {
@@ -81,7 +83,13 @@ pub fn choose<'a>(
     if let Some(head) = question.head_sha
         && usize::from(own.is_some()) + forks.len() > 1
     {
-        return by_head(own, &forks, head, |line| line.line(&question.branch).is_some_and(|line| had(&line, head)));
+        let chosen =
+            by_head(own, &forks, head, |line| line.line(&question.branch).is_some_and(|line| had(&line, head)));
+        match (chosen, own) {
+            // Forks that are refused make no name ambiguous.
+            (Chosen::Nothing(NoLine::HeadOfNone), Some(own)) if !forks_count => return own,
+            (chosen, _) => return chosen,
+        }
     }
     if let Some(own) = own {
         return own;
@@ -216,7 +224,7 @@ mod tests {
     fn chosen(snapshot: &Snapshot, question: &Question, recorded: &[u64]) -> String {
         let recorded = |line: &Line| matches!(line, Line::Pull(number) if recorded.contains(number));
         let had = |line: &Line, head: CommitSha| *line == Line::Pull(2) && head == sha('e');
-        match choose(snapshot, question, recorded, had) {
+        match choose(snapshot, question, true, recorded, had) {
             Chosen::Pull(pull) => format!("#{}", pull.number),
             Chosen::Branch(_) => "branch".to_owned(),
             Chosen::Nothing(why) => format!("{why:?}"),

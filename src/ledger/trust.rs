@@ -15,6 +15,10 @@ pub struct TrustKey {
     pub application_set: Arc<str>,
 }
 
+/// The longest time between two questions that counts: what was in between, nobody saw. Argo CD asks every 30 minutes
+/// unless it is told otherwise.
+const LONGEST_STEP: Duration = Duration::from_mins(45);
+
 /// The time watched so far.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
@@ -30,7 +34,7 @@ impl Watch {
         if let Some(before) = self.last_good
             && could_say
         {
-            self.seen += now.since(before);
+            self.seen += now.since(before).min(LONGEST_STEP);
         }
         self.last_good = could_say.then_some(now);
     }
@@ -60,6 +64,10 @@ mod tests {
             watch.note(at(minute), could_say);
             assert_eq!(watch.seen(), Duration::from_secs(60 * seen), "minute {minute}");
         }
+        // Nobody has seen what was in these hours.
+        watch.note(at(600), true);
+        assert_eq!(watch.seen(), Duration::from_mins(20) + LONGEST_STEP);
+        let mut watch = Watch { seen: Duration::from_mins(20), ..Watch::default() };
         watch.take_in(300);
         assert_eq!(watch.seen(), Duration::from_mins(20));
         watch.take_in(1500);

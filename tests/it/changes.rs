@@ -79,7 +79,7 @@ async fn a_lost_ledger_deletes_nothing_that_anybody_can_find_again() {
     stage.until(asking).await.is_refused(503);
     stage.sim.clear_faults();
     github_down(&stage);
-    stage.pass(60);
+    stage.pass(301);
     let asking = stage.asking(json!({ "branch": "feature" }));
     stage.until(asking).await.is_refused(503);
     stage.sim.clear_faults();

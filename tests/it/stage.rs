@@ -205,7 +205,11 @@ impl Stage {
         loop {
             tokio::select! {
                 biased;
-                reply = &mut answer => return reply.unwrap(),
+                reply = &mut answer => {
+                    // Time that passes next must not run out for what is still under way.
+                    self.clock.idle().await;
+                    return reply.unwrap();
+                }
                 away = self.clock.sleeping_within(Duration::from_secs(2)) => self.clock.advance(away),
             }
             // Whoever was woken gets his turn.

@@ -96,7 +96,7 @@ impl BuildPart {
             |line| LineKey { generator: Arc::clone(&self.options.generator), repository: snapshot.repository.id, line };
         let recorded = |line: &Line| self.ledger.has_item(&key(line.clone()));
         let had = |line: &Line, head| self.sightings.knows_head(snapshot.repository.id, line, head);
-        match choose(snapshot, question, recorded, had) {
+        match choose(snapshot, question, self.options.forks, recorded, had) {
             Chosen::Nothing(no_line) => Err(no_line),
             Chosen::Pull(pull) => Ok(MeantLine {
                 key: key(Line::Pull(pull.number)),
@@ -269,9 +269,7 @@ impl BuildPart {
                 && match no_line {
                     // A pull request cannot cease to exist: where one was known, this is a lack of permission at best.
                     NoLine::NoSuchPull(_) => false,
-                    // The name is there all the same; which line has lost this head, nobody can tell.
-                    NoLine::HeadOfNone => line.is_none() && !ambiguous,
-                    NoLine::NoSuchBranch | NoLine::SeveralForks => true,
+                    NoLine::NoSuchBranch | NoLine::SeveralForks | NoLine::HeadOfNone => true,
                 };
             if !settled {
                 let (again_at, is_new) =

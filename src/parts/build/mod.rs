@@ -28,7 +28,7 @@ pub use self::{
 use self::{images::ImageFinder, line::Reading, sightings::Sightings, walk::View};
 use crate::{
     clock::{Moment, SharedClock},
-    domain::{ChainEnd, CiPolicy, ImageSpec, Question, QuestionError, Repo},
+    domain::{ChainEnd, CiPolicy, ImageSpec, NoLine, Question, QuestionError, Repo},
     github::GitHub,
     ledger::Ledger,
     registry::Registries,
@@ -143,7 +143,15 @@ impl BuildPart {
     ) -> Result<Resolution, QuestionError> {
         let mut meant = match self.choose(question, reading) {
             Ok(meant) => meant,
-            Err(no_line) => return self.no_line(question, reading, no_line, asked),
+            Err(no_line) => {
+                let resolution = self.no_line(question, reading, no_line, asked)?;
+                if no_line != NoLine::HeadOfNone || resolution.doubted.is_some() {
+                    return Ok(resolution);
+                }
+                // A second read agrees that this head is nobody's any more: the name has to do.
+                let by_name = Question { head_sha: None, ..question.clone() };
+                return Box::pin(self.consider(&by_name, reading, asked, thorough)).await;
+            }
         };
         if meant.from_fork && !self.options.forks {
             self.remember(question, reading, &meant);

@@ -65,6 +65,11 @@ impl Resolution {
         self
     }
 
+    /// Whether it is unknown only until a second read of GitHub.
+    pub fn is_doubted(&self) -> bool {
+        self.doubted.is_some()
+    }
+
     /// The commits that are newer than the build that was found.
     pub fn newer(&self) -> Vec<CommitSha> {
         let found = match &self.outcome {
