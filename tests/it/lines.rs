@@ -285,7 +285,7 @@ async fn a_head_of_none_of_several_lines_deletes_and_freezes_nothing() {
     // One of the lines was answered: it is the only one that has something to lose.
     let own = stage.built("a1");
     stage.ask_head("patch-1", "a1").await.is(&own, "fresh");
-    stage.ask_with(gone()).await.is(&own, "fresh");
+    stage.ask_with(gone()).await.is(&own, "held");
     stage.pass(301);
     stage.ask_with(gone()).await.is(&own, "fresh");
 }
