@@ -40,6 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("cli", &["app", "clock", "config", "domain", "generator", "github", "parts"]),
+    ("fuzzing", &["config", "domain", "github", "http", "registry"]),
     ("main", &["cli"]),
 ];
 
