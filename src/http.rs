@@ -8,6 +8,8 @@
 //! (which has lost its method, and perhaps its token) is told so first.
 
 mod body;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod ledger;
 mod ops;
 mod phase;

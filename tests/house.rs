@@ -42,6 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("cli", &["app", "clock", "config", "domain", "generator", "github", "ledger", "operator", "parts", "upstream"]),
+    ("fuzzing", &["config", "domain", "github", "http", "registry"]),
     ("main", &["cli"]),
 ];
 

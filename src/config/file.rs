@@ -9,7 +9,7 @@ use super::{
     generator::generators,
     read::{Field, all},
 };
-use crate::domain::ImageName;
+use crate::domain::{ImageName, is_host};
 
 /// What an absent key means; the schema tells the same.
 pub(super) mod defaults {
@@ -184,6 +184,12 @@ fn api(field: &Field<'_>) -> Option<String> {
     if uri.query().is_some() || text.contains('#') {
         return refuse("it must end with its path");
     }
+    if host.eq_ignore_ascii_case("github.com") {
+        return refuse("github.com's API is at `https://api.github.com`");
+    }
+    if uri.path().trim_end_matches('/').ends_with("/graphql") {
+        return refuse("the REST API is wanted, which leads to the other one");
+    }
     match uri.scheme_str() {
         Some("https") => {}
         Some("http") if is_loopback(host) => {}
@@ -285,11 +291,7 @@ fn registry_host(field: &Field<'_>) -> Option<String> {
 fn realm(field: &Field<'_>) -> Option<String> {
     let what = "a token server's host as `auth.example.com` or `auth.example.com:8443`";
     let text = field.text(what)?;
-    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-[]".contains(&byte));
-    match text.parse::<Uri>() {
-        Ok(uri) if plain && uri.host().is_some_and(|host| !host.is_empty()) => Some(text.to_ascii_lowercase()),
-        _ => field.expected(what),
-    }
+    if is_host(text) { Some(text.to_ascii_lowercase()) } else { field.expected(what) }
 }
 
 fn registry_auth(field: &Field<'_>) -> Option<RegistryAuth> {

@@ -287,7 +287,7 @@ impl<'a> Map<'a> {
             }
             let hint = did_you_mean(nearest(name, self.known.iter().copied()));
             let message = format!("unknown key{hint}; known are {}", self.known.join(", "));
-            self.field.report.error(key.at, &self.key_of(&excerpt(name)), message);
+            self.field.report.error(key.at, &self.key_of(name), message);
         }
     }
 
@@ -296,7 +296,7 @@ impl<'a> Map<'a> {
         let first = |index: usize, name: &str| !self.entries[..index].iter().any(|(key, _)| key.name == name);
         let entries = self.entries.iter().enumerate().filter(move |(index, (key, _))| first(*index, &key.name));
         entries.map(|(_, (key, node))| {
-            let field = Field { report: self.field.report, key: self.key_of(&excerpt(&key.name)), node };
+            let field = Field { report: self.field.report, key: self.key_of(&key.name), node };
             (key.name.as_str(), field)
         })
     }
@@ -304,7 +304,7 @@ impl<'a> Map<'a> {
     /// Reports an error of a key itself.
     pub(super) fn key_error(&self, name: &str, message: impl Display) {
         if let Some((key, _)) = self.entries.iter().find(|(key, _)| key.name == name) {
-            self.field.report.error(key.at, &self.key_of(&excerpt(name)), message);
+            self.field.report.error(key.at, &self.key_of(name), message);
         }
     }
 
@@ -319,7 +319,8 @@ impl<'a> Map<'a> {
     }
 
     fn key_of(&self, name: &str) -> String {
-        if self.field.key.is_empty() { name.to_owned() } else { format!("{}.{name}", self.field.key) }
+        let name = excerpt(name);
+        if self.field.key.is_empty() { name } else { format!("{}.{name}", self.field.key) }
     }
 }
 

@@ -322,6 +322,21 @@ fn keys_of_the_answer_are_checked() {
 }
 
 #[test]
+fn keys_are_shown_as_they_are_but_harmless() {
+    let key = "\"a\\e[2J\": 1\n";
+    assert_eq!(
+        errors(&format!("{SMALL}{key}{key}")),
+        [
+            "c:9:1: a\\u{1b}[2J: unknown key; known are listen, ops, tokenFile, answerWithin, drainDelay, ledger, github, \
+             registries, generators",
+            "c:10:1: a\\u{1b}[2J: this key is already given in line 9",
+            "c:10:1: a\\u{1b}[2J: unknown key; known are listen, ops, tokenFile, answerWithin, drainDelay, ledger, github, \
+             registries, generators",
+        ]
+    );
+}
+
+#[test]
 fn what_comes_later_is_not_unknown() {
     for line in ["tokenFile: /t", "allow: { applicationSets: [] }", "sql: {}", "plugins: {}"] {
         let name = line.split(':').next().unwrap();

@@ -1,6 +1,10 @@
 //! Names of a registry's things: image, tag, digest. A tag never flows where a digest is due.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
 
 use super::NameError;
 
@@ -42,20 +46,47 @@ impl FromStr for ImageName {
     fn from_str(text: &str) -> Result<Self, NameError> {
         let error = || NameError::new("an image as `host/name`", text);
         let (host, name) = text.split_once('/').ok_or_else(error)?;
+        // Before anything is known by its name: `Docker.io` is Docker Hub.
+        let host = host.to_ascii_lowercase();
         // A host is told from a path component as Docker does; Docker Hub must be named too.
-        if !(host.contains('.') || host.contains(':') || host == "localhost") {
+        if !(host.contains('.') || host.contains(':') || host == "localhost") || !is_host(&host) {
             return Err(error());
         }
         // The reference grammar itself is the library's; the tag only completes it.
-        let parsed: oci_distribution::Reference = format!("{text}:x").parse().map_err(|_| error())?;
+        let parsed: oci_distribution::Reference = format!("{host}/{name}:x").parse().map_err(|_| error())?;
         if parsed.tag() != Some("x") || parsed.digest().is_some() || !text.ends_with(name) {
             return Err(error());
         }
         // Docker Hub's one-part names live below `library/`, and its API has a host of its own.
         let name = parsed.repository().to_owned();
-        let host = if host == "index.docker.io" { "docker.io" } else { host };
-        Ok(Self { host: host.to_ascii_lowercase(), name })
+        let host = if host == "index.docker.io" { "docker.io".to_owned() } else { host };
+        Ok(Self { host, name })
     }
+}
+
+/// Whether a text is a host, with or without a port, as a URL takes it: what looks like a number is an address.
+pub(crate) fn is_host(text: &str) -> bool {
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        _ => (text, None),
+    };
+    if !port.is_none_or(|port| !port.starts_with('+') && port.parse::<u16>().is_ok_and(|port| port > 0)) {
+        return false;
+    }
+    if let Some(address) = name.strip_prefix('[') {
+        return address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    }
+    let plain = |label: &str| {
+        !label.starts_with('-')
+            && !label.ends_with('-')
+            && (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let last = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let number = digits(&last) || last.strip_prefix("0x").is_some_and(hex);
+    name.len() <= 253 && name.split('.').all(plain) && (!number || name.parse::<Ipv4Addr>().is_ok())
 }
 
 /// A tag: `[A-Za-z0-9_][A-Za-z0-9._-]{0,127}`.
@@ -140,8 +171,10 @@ mod tests {
         assert_eq!((image.host(), image.name()), ("ghcr.io", "myorg/front"));
         let image: ImageName = "localhost:5000/front".parse().unwrap();
         assert_eq!((image.host(), image.name()), ("localhost:5000", "front"));
-        let image: ImageName = "docker.io/nginx".parse().unwrap();
-        assert_eq!((image.host(), image.name()), ("docker.io", "library/nginx"));
+        for hub in ["docker.io/nginx", "index.docker.io/nginx", "Docker.io/nginx", "INDEX.docker.io/library/nginx"] {
+            let image: ImageName = hub.parse().unwrap();
+            assert_eq!((image.host(), image.name()), ("docker.io", "library/nginx"), "{hub}");
+        }
         for bad in [
             "",
             "front",
@@ -156,6 +189,43 @@ mod tests {
             "user@ghcr.io/a",
         ] {
             assert!(bad.parse::<ImageName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_those_of_urls() {
+        for good in ["a.b", "localhost", "a", "localhost:5000", "127.0.0.1:1", "[::1]", "[::1]:65535", "1.example"] {
+            assert!(is_host(good), "{good}");
+        }
+        for bad in [
+            "",
+            ":1",
+            "a.",
+            ".a",
+            "a..b",
+            "a_b.c",
+            "-a.b",
+            "a-.b",
+            "a.b:",
+            "a.b:0",
+            "a.b:+1",
+            "a.b:65536",
+            "a.b:x",
+            "1.2.3",
+            "256.1.1.1",
+            "a.1",
+            "a.0x1",
+            "[::1",
+            "::1",
+            "[::1]:x",
+            "[a.b]",
+            "a b.c",
+            "é.a",
+            "u@a.b",
+            "a.b?x",
+        ] {
+            assert!(!is_host(bad), "{bad}");
+            assert!(format!("{bad}/x").parse::<ImageName>().is_err(), "{bad}");
         }
     }
 

@@ -19,7 +19,6 @@ mod template;
 mod verdict;
 mod walk;
 
-pub(crate) use self::question::unrendered;
 pub use self::{
     answer::{Answer, Build, BuiltImage, Images, Item, Standing, WhyNothing},
     checks::{Check, CheckState, Source},
@@ -34,5 +33,6 @@ pub use self::{
     verdict::{CheckPattern, CiPolicy, GreenBuild, JudgedCheck, Pending, ReadTime, Role, Verdict, judge, roles},
     walk::{Chain, ChainEnd, Route, chain},
 };
+pub(crate) use self::{image::is_host, question::unrendered};
 
 pub(crate) use self::template::{did_you_mean, nearest};

@@ -95,6 +95,19 @@ fn not_json(error: &serde_json::Error) -> UpstreamError {
     }
 }
 
+/// What the faults of an answer mean together: a limit explains every other one, else the first failure counts.
+pub(super) fn judge(faults: &[Fault], repo: &Repo) -> Meaning {
+    let mut judged = Meaning::Tolerable;
+    for fault in faults {
+        match (fault.meaning(repo), &judged) {
+            (Meaning::Limit, _) => return Meaning::Limit,
+            (failure @ Meaning::Failure(_), Meaning::Tolerable) => judged = failure,
+            _ => {}
+        }
+    }
+    judged
+}
+
 impl Fault {
     /// What this fault means for a question about `repo`.
     pub(super) fn meaning(&self, repo: &Repo) -> Meaning {

@@ -179,6 +179,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_left_out_is_not_none() {
+        let read = |commit: Value| serde_json::from_value::<wire::Commit>(commit);
+        let (oid, parents) = ("a".repeat(40), json!({ "nodes": [] }));
+        let whole = json!({ "oid": oid, "parents": parents, "statusCheckRollup": null });
+        assert!(read(whole).unwrap().status_check_rollup.is_none());
+        assert!(read(json!({ "oid": oid, "parents": parents })).is_err());
+        let identity = json!({ "databaseId": 1, "nameWithOwner": "a/b", "isPrivate": false });
+        assert!(serde_json::from_value::<wire::PullRepository>(identity).is_err());
+    }
+
+    #[test]
     fn every_conclusion_has_its_state() {
         for (status, conclusion, state, word) in [
             ("COMPLETED", json!("SUCCESS"), CheckState::Passed, "success"),

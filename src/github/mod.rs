@@ -17,6 +17,8 @@ mod credential;
 mod diagnosis;
 mod documents;
 mod envelope;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod map;
 mod read;
 mod send;

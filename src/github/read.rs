@@ -41,24 +41,9 @@ impl Reader {
                 // GraphQL's integers have 32 bits, and no pull request has a higher number.
                 let number = i32::try_from(*number).unwrap_or(i32::MAX);
                 let variables = json!({ "number": number, "walk": walk });
-                let (answer, grant, found): (_, _, wire::PullRepository) =
+                let (answer, grant, mut found): (_, _, wire::PullRepository) =
                     self.repository(&ask.repo, documents::PULL, variables).await?;
-                let pulls = found
-                    .pull
-                    .map(|whole| {
-                        let mut pull = map::pull(&whole.pull)?;
-                        Mapper::default().walk(&mut pull, whole.walk)?;
-                        Ok::<_, UpstreamError>(pull)
-                    })
-                    .transpose()?;
-                let snapshot = Snapshot {
-                    began: answer.sent,
-                    github_time: answer.date,
-                    repository: map::repository(&found.identity)?,
-                    own_branch: None,
-                    pulls: pulls.into_iter().collect(),
-                    more_pulls: false,
-                };
+                let snapshot = by_number(&answer, &mut found)?;
                 reads_checks(&grant, &found.identity, &snapshot)?;
                 Ok(snapshot)
             }
@@ -168,20 +153,12 @@ impl Reader {
         for fault in &faults {
             tracing::debug!(kind = ?fault.kind, path = ?fault.path, message = fault.message, "GitHub reports an error");
         }
-        // A limit explains every other fault.
-        let mut failure = None;
-        for fault in &faults {
-            match fault.meaning(repo) {
-                Meaning::Limit => return Err(grant.credential.limited(Resource::Graphql, &answer)),
-                Meaning::Failure(error) => failure = failure.or(Some(error)),
-                Meaning::Tolerable => {}
-            }
+        match envelope::judge(&faults, repo) {
+            Meaning::Limit => return Err(grant.credential.limited(Resource::Graphql, &answer)),
+            Meaning::Failure(error) => return Err(error),
+            Meaning::Tolerable => {}
         }
-        if let Some(error) = failure {
-            return Err(error);
-        }
-        let root: wire::Root<R> = envelope::data(&answer.body)?;
-        let repository = root.repository.ok_or_else(|| no_repository(repo))?;
+        let repository = repository(&answer.body, repo)?;
         Ok((answer, grant, repository))
     }
 
@@ -209,7 +186,29 @@ impl Reader {
     }
 }
 
-fn by_branch(answer: &Answer, found: &mut wire::BranchRepository) -> Result<Snapshot, UpstreamError> {
+/// The repository in an answer whose faults were judged.
+pub(super) fn repository<R: DeserializeOwned>(body: &[u8], repo: &Repo) -> Result<R, UpstreamError> {
+    let root: wire::Root<R> = envelope::data(body)?;
+    root.repository.ok_or_else(|| no_repository(repo))
+}
+
+pub(super) fn by_number(answer: &Answer, found: &mut wire::PullRepository) -> Result<Snapshot, UpstreamError> {
+    let pull = found.pull.take().map(|whole| {
+        let mut pull = map::pull(&whole.pull)?;
+        Mapper::default().walk(&mut pull, whole.walk)?;
+        Ok::<_, UpstreamError>(pull)
+    });
+    Ok(Snapshot {
+        began: answer.sent,
+        github_time: answer.date,
+        repository: map::repository(&found.identity)?,
+        own_branch: None,
+        pulls: pull.transpose()?.into_iter().collect(),
+        more_pulls: false,
+    })
+}
+
+pub(super) fn by_branch(answer: &Answer, found: &mut wire::BranchRepository) -> Result<Snapshot, UpstreamError> {
     let mut mapper = Mapper::default();
     let own_branch = found.branch.take().map(|branch| mapper.tip(branch.target)).transpose()?;
     let mut pulls = found.pulls.nodes.iter().map(map::pull).collect::<Result<Vec<_>, _>>()?;

@@ -1,7 +1,8 @@
-//! GitHub's data as its documents ask for them; a `null` where none is expected fails the whole answer.
+//! GitHub's data as its documents ask for them; a `null` where none is expected fails the whole answer, and so does a
+//! field that is not there where its `null` would mean "none".
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::domain::{CommitSha, NameError};
 
@@ -31,9 +32,15 @@ impl TryFrom<String> for Time {
     }
 }
 
+/// A value or `null`, which must be there: what was left out on the way is not "none".
+fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
 /// `data` of every document that asks about one repository.
 #[derive(Debug, Deserialize)]
 pub(super) struct Root<R> {
+    #[serde(deserialize_with = "nullable", bound(deserialize = "R: Deserialize<'de>"))]
     pub(super) repository: Option<R>,
 }
 
@@ -49,6 +56,7 @@ pub(super) struct Identity {
 pub(super) struct PullRepository {
     #[serde(flatten)]
     pub(super) identity: Identity,
+    #[serde(deserialize_with = "nullable")]
     pub(super) pull: Option<WholePull>,
 }
 
@@ -56,6 +64,7 @@ pub(super) struct PullRepository {
 pub(super) struct BranchRepository {
     #[serde(flatten)]
     pub(super) identity: Identity,
+    #[serde(deserialize_with = "nullable")]
     pub(super) branch: Option<Ref>,
     pub(super) pulls: Pulls,
     pub(super) walked: Nodes<WalkedPull>,
@@ -115,6 +124,7 @@ pub(super) struct WholePull {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Walk {
+    #[serde(deserialize_with = "nullable")]
     pub(super) potential_merge_commit: Option<Merge>,
     pub(super) commits: Backwards<PullCommit>,
 }
@@ -132,6 +142,7 @@ pub(super) struct PullCommit {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct PullPage {
+    #[serde(deserialize_with = "nullable")]
     pub(super) pull: Option<PullCommits>,
 }
 
@@ -143,6 +154,7 @@ pub(super) struct PullCommits {
 /// `object(oid)` of which a commit's fields were asked for; another object has none of them.
 #[derive(Debug, Deserialize)]
 pub(super) struct AtCommit<C> {
+    #[serde(deserialize_with = "nullable", bound(deserialize = "C: Deserialize<'de>"))]
     pub(super) commit: Option<C>,
 }
 
@@ -156,6 +168,7 @@ pub(super) struct History {
 pub(super) struct Commit {
     pub(super) oid: Oid,
     pub(super) parents: Nodes<Parent>,
+    #[serde(deserialize_with = "nullable")]
     pub(super) status_check_rollup: Option<Rollup>,
 }
 
@@ -167,6 +180,7 @@ pub(super) struct Parent {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CommitChecks {
+    #[serde(deserialize_with = "nullable")]
     pub(super) status_check_rollup: Option<Rollup>,
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use oci_distribution::manifest::{
-    IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE, ImageIndexEntry, OciDescriptor, OciManifest,
+    IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE, ImageIndexEntry, OciManifest,
 };
 use serde::Deserialize;
 
@@ -38,8 +38,25 @@ pub struct Labels {
     pub unusable: Option<String>,
 }
 
+/// Where an image goes on to speak of itself.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// In this child of an index.
+    Child(Digest),
+    /// In its configuration.
+    Config {
+        /// The digest.
+        digest: Digest,
+        /// How many bytes it has.
+        size: usize,
+    },
+    /// Nowhere.
+    Nothing,
+}
+
 /// Why labels could not be read.
-enum Trouble {
+#[derive(Debug)]
+pub(super) enum Trouble {
     Upstream(UpstreamError),
     Unusable(String),
 }
@@ -67,6 +84,39 @@ struct ContainerConfig {
 }
 
 impl Labels {
+    /// Adds the annotations of a manifest or an index.
+    pub(super) fn add_manifest(&mut self, bytes: &[u8]) -> Result<Next, Trouble> {
+        match serde_json::from_slice(bytes).map_err(|_| unusable("its manifest is none"))? {
+            OciManifest::ImageIndex(index) => {
+                if index.manifests.len() > MAX_CHILDREN {
+                    return Err(unusable(format!("its index has more than {MAX_CHILDREN} children")));
+                }
+                self.add(index.annotations.unwrap_or_default());
+                let child = index.manifests.iter().find(|entry| is_real(entry));
+                child.map_or(Ok(Next::Nothing), |child| digest_in(&child.digest).map(Next::Child))
+            }
+            OciManifest::Image(manifest) => {
+                self.add(manifest.annotations.unwrap_or_default());
+                let config = manifest.config;
+                if ![IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE].contains(&config.media_type.as_str()) {
+                    return Ok(Next::Nothing);
+                }
+                let digest = digest_in(&config.digest)?;
+                let size = usize::try_from(config.size).ok().filter(|size| *size <= MAX_BYTES);
+                let size = size.ok_or_else(|| unusable("its configuration is too large"))?;
+                Ok(Next::Config { digest, size })
+            }
+        }
+    }
+
+    /// Adds the labels of an image's configuration.
+    pub(super) fn add_config(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        let config: ImageConfig = serde_json::from_slice(bytes).map_err(|_| unusable("its configuration is none"))?;
+        let labels = config.config.unwrap_or_default().labels.unwrap_or_default();
+        self.add(labels.into_iter().map(|(key, value)| (key, value.unwrap_or_default())));
+        Ok(())
+    }
+
     /// Adds what is less specific than what is there.
     fn add(&mut self, more: impl IntoIterator<Item = (String, String)>) {
         let mut bytes: usize = self.all.iter().map(|(key, value)| key.len() + value.len()).sum();
@@ -102,20 +152,15 @@ impl Host {
         let mut labels = Labels::default();
         let mut digest = digest.clone();
         for _ in 0..=MAX_DEPTH {
-            match self.verified_manifest(account, image, &digest).await? {
-                OciManifest::ImageIndex(index) => {
-                    if index.manifests.len() > MAX_CHILDREN {
-                        return Err(unusable(format!("its index has more than {MAX_CHILDREN} children")));
-                    }
-                    labels.add(index.annotations.unwrap_or_default());
-                    let Some(child) = index.manifests.iter().find(|entry| is_real(entry)) else { return Ok(labels) };
-                    digest = digest_in(&child.digest)?;
-                }
-                OciManifest::Image(manifest) => {
-                    labels.add(manifest.annotations.unwrap_or_default());
-                    labels.add(self.config_labels(account, image, &manifest.config).await?);
+            let manifest = self.verified_manifest(account, image, &digest).await?;
+            match labels.add_manifest(&manifest)? {
+                Next::Child(child) => digest = child,
+                Next::Config { digest, size } => {
+                    let config = self.verified_config(account, image, &digest, size).await?;
+                    labels.add_config(&config)?;
                     return Ok(labels);
                 }
+                Next::Nothing => return Ok(labels),
             }
         }
         Err(unusable("its indexes lie in each other too deep"))
@@ -126,7 +171,7 @@ impl Host {
         account: &Account,
         image: &ImageName,
         digest: &Digest,
-    ) -> Result<OciManifest, Trouble> {
+    ) -> Result<Vec<u8>, Trouble> {
         let (actual, bytes) = self
             .manifest(account, image, digest.as_str())
             .await?
@@ -134,38 +179,30 @@ impl Host {
         if actual != *digest {
             return Err(self.forged());
         }
-        serde_json::from_slice(&bytes).map_err(|_| unusable("its manifest is none"))
+        Ok(bytes)
     }
 
-    async fn config_labels(
+    async fn verified_config(
         &self,
         account: &Account,
         image: &ImageName,
-        descriptor: &OciDescriptor,
-    ) -> Result<Vec<(String, String)>, Trouble> {
-        if ![IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE].contains(&descriptor.media_type.as_str()) {
-            return Ok(Vec::new());
-        }
-        let digest = digest_in(&descriptor.digest)?;
-        let size = usize::try_from(descriptor.size).ok().filter(|size| *size <= MAX_BYTES);
-        let size = size.ok_or_else(|| unusable("its configuration is too large"))?;
-        let reply = self.blob(account, image, &digest, MAX_BYTES).await?;
+        digest: &Digest,
+        size: usize,
+    ) -> Result<Vec<u8>, Trouble> {
+        let reply = self.blob(account, image, digest, MAX_BYTES).await?;
         if reply.status == reqwest::StatusCode::NOT_FOUND {
             return Err(self.error(Kind::NotFound, format!("`{}` has no `{digest}`", image.name())).into());
         }
         if !reply.status.is_success() {
             return Err(self.unexpected("it", reply.status).into());
         }
-        if Digest::of(&reply.body) != digest {
+        if Digest::of(&reply.body) != *digest {
             return Err(self.forged());
         }
         if reply.body.len() != size {
             return Err(unusable("its manifest names another size of its configuration"));
         }
-        let config: ImageConfig =
-            serde_json::from_slice(&reply.body).map_err(|_| unusable("its configuration is none"))?;
-        let labels = config.config.unwrap_or_default().labels.unwrap_or_default();
-        Ok(labels.into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect())
+        Ok(reply.body)
     }
 
     /// What was sent is not what was asked for: that may be the way here, so it says nothing about the image.

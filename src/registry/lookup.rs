@@ -144,7 +144,7 @@ fn manifest<'a>(image: &'a ImageName, reference: &str, method: Method) -> Questi
 }
 
 /// The digest that an answer says it has. What is no digest, or several, says nothing.
-fn claimed(headers: &HeaderMap) -> Option<Digest> {
+pub(super) fn claimed(headers: &HeaderMap) -> Option<Digest> {
     let mut values = headers.get_all(DIGEST).iter();
     let first = values.next()?;
     let digest = first.to_str().ok()?.trim().parse().ok()?;

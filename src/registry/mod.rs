@@ -29,6 +29,8 @@ mod credential;
 mod diagnosis;
 mod docker_config;
 mod exchange;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod host;
 mod labels;
 mod limit;

@@ -133,9 +133,14 @@ impl Host {
         account.accept();
         // Not even the parser's own words: they quote what they could not read.
         let senseless = || self.error(Kind::Malformed, "its token server's answer is no token");
-        let grant: Grant = serde_json::from_slice(&reply.body).map_err(|_| senseless())?;
-        Ok((grant.header().ok_or_else(senseless)?, grant.life()))
+        granted(&reply.body).ok_or_else(senseless)
     }
+}
+
+/// The token in a token server's answer, as a header, and how long it may be used.
+pub(super) fn granted(body: &[u8]) -> Option<(HeaderValue, Duration)> {
+    let grant: Grant = serde_json::from_slice(body).ok()?;
+    Some((grant.header()?, grant.life()))
 }
 
 #[cfg(test)]

@@ -66,7 +66,8 @@ impl Host {
         Err(self.error(Kind::Malformed, format!("it redirects more than {MAX_REDIRECTS} times")))
     }
 
-    fn redirected(&self, mut request: Request, reply: &Reply) -> Result<Request, UpstreamError> {
+    /// The request that a redirect asks for.
+    pub(super) fn redirected(&self, mut request: Request, reply: &Reply) -> Result<Request, UpstreamError> {
         let wrong = |message: &str| Err(self.error(Kind::Malformed, message));
         let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
         let Some(target) = location.and_then(|text| request.url.join(text).ok()) else {

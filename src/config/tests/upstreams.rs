@@ -43,6 +43,8 @@ fn github_is_reached_safely_and_by_one_identity() {
         ("api.github.com", "it must start with `https://`"),
         ("/api/v3", "it has no host"),
         ("https://a b", "this is no URL"),
+        ("https://github.com", "github.com's API is at `https://api.github.com`"),
+        ("https://api.github.com/graphql/", "the REST API is wanted, which leads to the other one"),
     ] {
         let errors = errors(&api(bad));
         assert!(errors.len() == 1 && errors[0].ends_with(&format!(": {why}")), "{bad}: {errors:?}");
