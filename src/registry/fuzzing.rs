@@ -83,6 +83,7 @@ fn redirect(headers: &HeaderMap, redirects: Redirects) -> Result<(), String> {
         form: None,
         redirects,
         limit: None,
+        whom: "it",
     };
     let (home, status) = (request.url.origin(), StatusCode::TEMPORARY_REDIRECT);
     let reply = Reply { status, headers: headers.clone(), body: Vec::new() };
