@@ -34,6 +34,7 @@ listen: 127.0.0.1:0
 ops: { listen: "127.0.0.1:0" }
 tokenFile: "{{.Folder}}/token"
 answerWithin: {{.AnswerWithin}}
+drainDelay: 0s
 ledger: { url: "{{.Ledger}}", trustAfter: {{.TrustAfter}} }
 github:
   api: {{.GitHub}}
