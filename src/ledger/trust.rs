@@ -40,10 +40,15 @@ impl Watch {
         self.seen
     }
 
-    /// Takes in what is written: replicas that watch at the same time do not watch twice as long.
-    pub(super) fn take_in(&mut self, seconds: u64) {
+    /// Takes in what is written: replicas that watch at the same time do not watch twice as long. What another one has
+    /// counted so far, this one counts from now on.
+    pub(super) fn take_in(&mut self, seconds: u64, now: Moment) {
         self.written = self.written.max(seconds);
-        self.seen = self.seen.max(Duration::from_secs(seconds));
+        let theirs = Duration::from_secs(seconds);
+        if theirs > self.seen {
+            self.seen = theirs;
+            self.last_good = self.last_good.map(|_| now);
+        }
     }
 }
 
@@ -60,9 +65,11 @@ mod tests {
             watch.note(at(minute), could_say);
             assert_eq!(watch.seen(), Duration::from_secs(60 * seen), "minute {minute}");
         }
-        watch.take_in(300);
+        watch.take_in(300, at(70));
         assert_eq!(watch.seen(), Duration::from_mins(20));
-        watch.take_in(1500);
+        watch.take_in(1500, at(70));
         assert_eq!(watch.seen(), Duration::from_mins(25));
+        watch.note(at(71), true);
+        assert_eq!(watch.seen(), Duration::from_mins(26));
     }
 }
