@@ -7,10 +7,10 @@ use std::{
 };
 
 use super::{
-    Ledger, LedgerError, LineKey,
+    Ledger, LedgerError, LineKey, Memory,
+    merges::Merges,
     mirror::State,
-    record::Fact,
-    store::{Batch, Committed, LineWrite, News, PgListening, Store},
+    store::{Batch, Committed, News, PATIENCE, PgListening, Store},
 };
 use crate::clock::Moment;
 
@@ -54,11 +54,11 @@ impl Ledger {
         self.leads.load(Ordering::Relaxed)
     }
 
-    async fn beat(&self, listening: &mut Option<PgListening>) {
+    async fn beat(self: &Arc<Self>, listening: &mut Option<PgListening>) {
         let beat = if self.store.is_alone() { SLOW_BEAT } else { BEAT };
         let next = self.clock.now() + beat;
         // Whoever asks is told what is wrong, and the log was.
-        let _ = self.news_and_flush(self.clock.now() + beat).await;
+        let _ = self.news_and_flush(self.clock.now() + beat.max(PATIENCE)).await;
         self.listen(listening).await;
         let told = async {
             match listening {
@@ -79,7 +79,7 @@ impl Ledger {
         }
     }
 
-    async fn news_and_flush(&self, until: Moment) -> Result<(), LedgerError> {
+    async fn news_and_flush(self: &Arc<Self>, until: Moment) -> Result<(), LedgerError> {
         {
             let _alone = self.reading.lock().await;
             self.read_news(until).await?;
@@ -94,15 +94,21 @@ impl Ledger {
             self.leads.store(true, Ordering::Relaxed);
             return;
         }
-        if listening.is_none() {
+        if !listening.as_ref().is_some_and(PgListening::is_current) {
+            self.leads.store(false, Ordering::Relaxed);
             *listening = connection.listen().await.unwrap_or_default();
         }
         if let Some(connection) = listening
             && !self.leads()
         {
-            match connection.leads().await {
-                Ok(leads) => self.leads.store(leads, Ordering::Relaxed),
-                Err(_) => *listening = None,
+            let leads = tokio::select! {
+                biased;
+                leads = connection.leads() => leads.ok(),
+                () = self.clock.sleep_until(self.clock.now() + PATIENCE) => None,
+            };
+            match leads {
+                Some(leads) => self.leads.store(leads, Ordering::Relaxed),
+                None => *listening = None,
             }
         }
     }
@@ -121,54 +127,71 @@ impl Ledger {
             (memory.id.clone(), memory.mirror.change)
         };
         let news = self.store.news(id.as_deref().unwrap_or_default(), change, until).await?;
-        let lost = match news {
-            Some(news) => self.take_in(news, id.is_some()),
-            None => Vec::new(),
-        };
-        self.memory().heard = began;
-        if lost.is_empty() {
-            return Ok(());
+        let replaced = news.as_ref().is_some_and(|news| news.replaced) && id.is_some();
+        if let Some(news) = news {
+            self.take_in(news, id.is_some());
         }
-        tracing::error!(
-            lines = lost.len(),
-            "the ledger is another one, or an older state of it; what this process answered is written into it"
-        );
-        let mut batch = Batch { lines: lost, ..Batch::default() };
-        // Where another replica was quicker, its records stand.
-        self.commit(&mut batch, began, until).await.map(drop)
+        self.memory().heard = began;
+        if replaced {
+            let lines = self.memory().mirror.lost().len();
+            tracing::error!(
+                lines,
+                "the ledger is another one, or an older state of it; what this process knows is written into it"
+            );
+            // What cannot be written now is written with the next batch; who cannot write has said so.
+            let _ = self.restore(until).await;
+        }
+        Ok(())
     }
 
-    /// Takes in what is new; tells which of this process's own records the ledger has lost.
-    fn take_in(&self, news: News, known: bool) -> Vec<LineWrite> {
+    /// Takes in what is new.
+    fn take_in(&self, news: News, known: bool) {
         let now = self.clock.now();
-        let asked_at = self.seconds();
         let mut memory = self.memory();
-        let mirror = &mut memory.mirror;
-        let own = if news.replaced && known { mirror.replaced() } else { Vec::new() };
+        let Memory { mirror, pending, .. } = &mut *memory;
+        // What was seen before the ledger could be read was seen after what is in it.
+        let seen = if known { Merges::default() } else { std::mem::take(&mut mirror.merges) };
+        if news.replaced && known {
+            mirror.replaced();
+            pending.merges = mirror.merges.all().collect();
+            pending.repositories = mirror.repositories.iter().map(|(name, id)| (name.clone(), *id)).collect();
+        }
         for row in &news.lines {
             mirror.take_in(row, now);
         }
-        for merge in &news.merges {
-            mirror.merges.remember(*merge);
+        for merge in news.merges.into_iter().chain(seen.all()) {
+            mirror.merges.remember(merge);
         }
         mirror.repositories.extend(news.repositories);
         for (key, seconds) in news.watches {
-            mirror.watches.entry(key).or_default().take_in(seconds);
+            mirror.watches.entry(key).or_default().take_in(seconds, now);
         }
         mirror.change = news.change;
-        let lost = own.into_iter().filter(|(key, _)| !mirror.lines.contains_key(key));
-        let lost: Vec<_> = lost
-            .map(|(key, record)| {
-                let fact = Fact::Item(record.as_ref().clone());
-                LineWrite { key, expected: 0, fact, asked_at, unless_asked_since: u64::MAX }
-            })
-            .collect();
         memory.id = Some(news.id);
-        lost
     }
 
-    /// Writes what no answer waits for, if there is anything.
-    pub async fn flush(&self, until: Moment) -> Result<(), LedgerError> {
+    /// Writes what a ledger that is another one now does not have, if anything. Where others were quicker, that is to
+    /// be read first.
+    async fn restore(&self, until: Moment) -> Result<(), LedgerError> {
+        let lines = self.memory().mirror.lost();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch { lines, ..Batch::default() };
+        self.commit(&mut batch, Moment::START, until).await.map(drop)
+    }
+
+    /// Writes what no answer waits for, if there is anything; in a task of its own, so that nothing is lost between
+    /// memory and store where the caller is ended.
+    pub async fn flush(self: &Arc<Self>, until: Moment) -> Result<(), LedgerError> {
+        let this = Arc::clone(self);
+        let work = tokio::spawn(async move { this.flush_here(until).await });
+        work.await.map_err(|_| LedgerError::new("a write broke down; the log says where"))?
+    }
+
+    async fn flush_here(&self, until: Moment) -> Result<(), LedgerError> {
+        let _alone = self.writing.lock().await;
+        self.restore(until).await?;
         let mut batch = {
             let mut memory = self.memory();
             if memory.id.is_none() {
@@ -180,7 +203,10 @@ impl Ledger {
                 .watches
                 .iter()
                 .map(|(key, watch)| (key, watch.seen().as_secs(), watch.written))
-                .filter(|(key, seen, written)| worth_a_row(key) && *seen >= written + CLOCK_STEP.min(seen.div_ceil(2)))
+                .filter(|(key, seen, written)| {
+                    // What is written makes every replica look: nothing may be written that is no news.
+                    worth_a_row(key) && seen > written && *seen >= written + CLOCK_STEP.min(seen.div_ceil(2))
+                })
                 .map(|(key, seen, _)| (key.clone(), seen))
                 .collect();
             batch.asked = memory
@@ -194,15 +220,18 @@ impl Ledger {
                 })
                 .map(|(key, entry)| (key.clone(), entry.change, entry.asked))
                 .collect();
+            if !self.store.is_alone() {
+                let runs = |key: &LineKey| memory.mirror.lines[key].written.not_yet_seconds == 0;
+                let held = batch.asked.iter().filter(|(key, _, asked)| asked.not_yet_seconds > 0 && runs(key));
+                batch.held = held.map(|(key, change, _)| (key.clone(), *change)).collect();
+            }
             batch
         };
         if batch.is_empty() {
             return Ok(());
         }
-        let _alone = self.writing.lock().await;
-        let (watches, asked) = (std::mem::take(&mut batch.watches), std::mem::take(&mut batch.asked));
-        let mut whole = Batch { watches: watches.clone(), asked: asked.clone(), ..batch };
-        if let Committed::After(_) = self.commit(&mut whole, self.clock.now(), until).await? {
+        let (watches, asked) = (batch.watches.clone(), batch.asked.clone());
+        if let Committed::After(_) = self.commit(&mut batch, self.clock.now(), until).await? {
             let mut memory = self.memory();
             for (key, seconds) in watches {
                 memory.mirror.watches.entry(key).or_default().written = seconds;

@@ -71,6 +71,13 @@ impl Merges {
         self.0.get(&(repository, number))?.iter().find(|pair| pair.merge == merge).map(|pair| pair.head)
     }
 
+    /// All pairs; those of one pull request in the order in which they were seen.
+    pub(super) fn all(&self) -> impl Iterator<Item = TestMerge> {
+        self.0.iter().flat_map(|(&(repository, number), pairs)| {
+            pairs.iter().map(move |&Pair { head, merge }| TestMerge { repository, number, head, merge })
+        })
+    }
+
     /// Forgets a pull request.
     pub(super) fn forget(&mut self, repository: u64, number: u64) {
         self.0.remove(&(repository, number));

@@ -39,8 +39,9 @@ pub(super) struct Mirror {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) state: State,
-    /// The change that made it; 0 where it is not in the ledger yet.
+    /// The change that made what the ledger has of it; 0 for none.
     pub(super) change: i64,
+    pub(super) stored: Stored,
     /// The name under which it was recorded; of a line that had nothing, none.
     branch: Option<Branch>,
     /// A read of GitHub that began before must not replace it.
@@ -53,6 +54,16 @@ pub(super) struct Entry {
     /// When it was asked last, in seconds since 1970, and what of this is written.
     pub(super) asked: Asked,
     pub(super) written: Asked,
+}
+
+/// Whether the ledger has what memory has of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stored {
+    Yes,
+    /// It was lost with another ledger, in which it was this change, and is yet to be written into this one.
+    Lost(i64),
+    /// What the ledger has of it cannot be read.
+    Unreadable,
 }
 
 /// What is to be done with a candidate.
@@ -109,7 +120,7 @@ impl Mirror {
     pub(super) fn judge(&mut self, key: &LineKey, candidate: &Candidate) -> Judged {
         let Some(entry) = self.lines.get_mut(key) else { return Judged::New };
         let State::Item(record) = &entry.state else { return Judged::New };
-        if record.build.covers(&candidate.build) && record.branch == candidate.branch && entry.change != 0 {
+        if record.build.covers(&candidate.build) && record.branch == candidate.branch && entry.stored == Stored::Yes {
             entry.as_of = entry.as_of.max(candidate.as_of);
             entry.not_yet_at = None;
             return Judged::Known { clock_ran: !entry.spent.is_zero() };
@@ -127,10 +138,19 @@ impl Mirror {
 
     /// Keeps what this process has written.
     pub(super) fn wrote(&mut self, line: &LineWrite, change: i64, as_of: Moment) {
+        let lost = self.lines.get(&line.key).filter(|entry| matches!(entry.stored, Stored::Lost(_)));
+        let as_of = lost.map_or(as_of, |entry| entry.as_of.max(as_of));
         self.put(&line.key, state_of(&line.fact), branch_of(&line.fact), (change, as_of, None));
         self.asked(&line.key, line.asked_at);
         if let Some(entry) = self.lines.get_mut(&line.key) {
             entry.written = entry.asked;
+        }
+    }
+
+    /// Notes that this process has made others look at a line again.
+    pub(super) fn renumbered(&mut self, key: &LineKey, change: i64) {
+        if let Some(entry) = self.lines.get_mut(key) {
+            entry.change = change;
         }
     }
 
@@ -144,13 +164,34 @@ impl Mirror {
 
     /// Takes in a row of the ledger that another process has written, or an earlier one.
     pub(super) fn take_in(&mut self, row: &LineRow, now: Moment) {
-        if self.lines.get(&row.key).is_some_and(|entry| entry.change >= row.change) {
-            return;
+        if let Some(entry) = self.lines.get_mut(&row.key) {
+            if entry.change >= row.change {
+                return;
+            }
+            if let State::Item(own) = &entry.state {
+                match (&row.fact, entry.stored) {
+                    // It is held, and the next build overwrites what cannot be read.
+                    (Err(_), Stored::Yes) => {
+                        entry.stored = Stored::Unreadable;
+                        entry.change = row.change;
+                        entry.heard = Some(now);
+                        report(row);
+                        return;
+                    }
+                    (Ok(Fact::Item(theirs)), _) if theirs.recorded_at >= own.recorded_at => {}
+                    // An older state of the ledger does not take back what was answered since.
+                    (_, Stored::Lost(_)) => {
+                        entry.change = row.change;
+                        return;
+                    }
+                    _ => {}
+                }
+            }
         }
         let (state, branch) = match &row.fact {
             Ok(fact) => (state_of(fact), branch_of(fact)),
             Err(why) => {
-                tracing::error!(generator = %row.key.generator, line = %row.key.line, %why, "a record of the ledger cannot be read; the next build overwrites it, or `lastgreen ledger forget`");
+                report(row);
                 (State::Unreadable(Arc::clone(why)), row.branch.clone())
             }
         };
@@ -187,6 +228,7 @@ impl Mirror {
         let entry = Entry {
             state,
             change,
+            stored: Stored::Yes,
             branch,
             as_of,
             heard: heard.or(old.and_then(|entry| entry.heard)),
@@ -198,15 +240,36 @@ impl Mirror {
         self.lines.insert(key.clone(), entry);
     }
 
-    /// Empties what the ledger held, because it is another one now; tells which items this process still knows.
-    pub(super) fn replaced(&mut self) -> Vec<(LineKey, Arc<Record>)> {
-        let old = std::mem::take(self);
-        self.repositories = old.repositories;
-        let items = old.lines.into_iter().filter_map(|(key, entry)| match entry.state {
-            State::Item(record) => Some((key, record)),
+    /// The ledger is another one now, or an older state of it: all that is known is yet to be written into it. Trust is
+    /// to be earned anew.
+    pub(super) fn replaced(&mut self) {
+        self.change = 0;
+        self.watches.clear();
+        for entry in self.lines.values_mut() {
+            if let (State::Item(_) | State::Nothing, Stored::Yes | Stored::Unreadable) = (&entry.state, entry.stored) {
+                entry.stored = Stored::Lost(entry.change);
+            }
+            entry.change = 0;
+        }
+    }
+
+    /// What is yet to be written into a ledger that is another one now, in the order in which it was recorded once.
+    pub(super) fn lost(&self) -> Vec<LineWrite> {
+        let lost = self.lines.iter().filter_map(|(key, entry)| match (&entry.state, entry.stored) {
+            (State::Item(record), Stored::Lost(change)) => Some((change, key, entry, Fact::Item((**record).clone()))),
+            (State::Nothing, Stored::Lost(change)) => Some((change, key, entry, Fact::Nothing)),
             _ => None,
         });
-        items.collect()
+        let mut lost: Vec<_> = lost.collect();
+        lost.sort_by_key(|(change, ..)| *change);
+        let write = |(_, key, entry, fact): (i64, &LineKey, &Entry, Fact)| LineWrite {
+            key: key.clone(),
+            expected: entry.change,
+            fact,
+            asked_at: entry.asked.at,
+            unless_asked_since: u64::MAX,
+        };
+        lost.into_iter().map(write).collect()
     }
 
     /// Notes that a line was asked, at `at` seconds since 1970.
@@ -275,6 +338,13 @@ impl Mirror {
         if self.watches.len() < WATCHES || self.watches.contains_key(key) {
             self.watches.entry(key.clone()).or_default().note(now, could_say);
         }
+    }
+}
+
+/// Says that a record cannot be read.
+fn report(row: &LineRow) {
+    if let Err(why) = &row.fact {
+        tracing::error!(generator = %row.key.generator, line = %row.key.line, %why, "a record of the ledger cannot be read; the next build overwrites it, or `lastgreen ledger forget`");
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod connection;
 mod failure;
+mod file;
 mod queries;
 mod schema;
 
@@ -22,7 +23,7 @@ use std::{
     },
 };
 
-pub(super) use self::connection::{Connection, PgListening};
+pub(super) use self::connection::{Connection, PATIENCE, PgListening};
 use super::{LedgerError, LineKey, merges::TestMerge, record::Fact, trust::TrustKey};
 use crate::{
     clock::{Moment, SharedClock},
@@ -92,6 +93,9 @@ pub(super) struct Batch {
     pub(super) watches: Vec<(TrustKey, u64)>,
     /// Lines, each as of a change, and what is to be known of their questions.
     pub(super) asked: Vec<(LineKey, i64, Asked)>,
+    /// Lines, each as of a change, whose hold's clock has begun to run: others must know, for one of them may see the
+    /// build that puts it back.
+    pub(super) held: Vec<(LineKey, i64)>,
 }
 
 impl Batch {
@@ -113,7 +117,8 @@ impl Batch {
 
     /// How many changes it is.
     pub(super) fn numbered(&self) -> i64 {
-        let count = self.lines.len() + self.merges.len() + self.repositories.len() + self.watches.len();
+        let Self { lines, merges, repositories, watches, held, .. } = self;
+        let count = lines.len() + merges.len() + repositories.len() + watches.len() + held.len();
         i64::try_from(count).unwrap_or(i64::MAX)
     }
 }
@@ -123,7 +128,7 @@ impl Batch {
 pub(super) enum Committed {
     /// It is written, as the changes after this one.
     After(i64),
-    /// Nothing is written: somebody else has changed one of its lines, or it is another ledger now.
+    /// Nothing is written: somebody else has changed one of its lines, or it is another ledger or an older state of it now.
     Conflict,
 }
 
@@ -166,11 +171,17 @@ impl Store {
         }
     }
 
-    /// Writes a batch into the ledger `id`, durably.
-    pub(super) async fn commit(&self, id: &str, batch: &Batch, until: Moment) -> Result<Committed, LedgerError> {
+    /// Writes a batch into the ledger `id`, durably; not into a state of it that is older than `seen`.
+    pub(super) async fn commit(
+        &self,
+        id: &str,
+        seen: i64,
+        batch: &Batch,
+        until: Moment,
+    ) -> Result<Committed, LedgerError> {
         match self {
             Self::Memory { change } => Ok(Committed::After(change.fetch_add(batch.numbered(), Ordering::Relaxed))),
-            Self::Sql(connection) => connection.commit(id, batch, until).await,
+            Self::Sql(connection) => connection.commit(id, seen, batch, until).await,
         }
     }
 

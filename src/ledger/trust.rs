@@ -44,10 +44,15 @@ impl Watch {
         self.seen
     }
 
-    /// Takes in what is written: replicas that watch at the same time do not watch twice as long.
-    pub(super) fn take_in(&mut self, seconds: u64) {
+    /// Takes in what is written: replicas that watch at the same time do not watch twice as long. What another one has
+    /// counted so far, this one counts from now on.
+    pub(super) fn take_in(&mut self, seconds: u64, now: Moment) {
         self.written = self.written.max(seconds);
-        self.seen = self.seen.max(Duration::from_secs(seconds));
+        let theirs = Duration::from_secs(seconds);
+        if theirs > self.seen {
+            self.seen = theirs;
+            self.last_good = self.last_good.map(|_| now);
+        }
     }
 }
 
@@ -67,10 +72,12 @@ mod tests {
         // Nobody has seen what was in these hours.
         watch.note(at(600), true);
         assert_eq!(watch.seen(), Duration::from_mins(20) + LONGEST_STEP);
-        let mut watch = Watch { seen: Duration::from_mins(20), ..Watch::default() };
-        watch.take_in(300);
+        let mut watch = Watch { seen: Duration::from_mins(20), last_good: Some(at(70)), ..Watch::default() };
+        watch.take_in(300, at(70));
         assert_eq!(watch.seen(), Duration::from_mins(20));
-        watch.take_in(1500);
+        watch.take_in(1500, at(70));
         assert_eq!(watch.seen(), Duration::from_mins(25));
+        watch.note(at(71), true);
+        assert_eq!(watch.seen(), Duration::from_mins(26));
     }
 }

@@ -128,6 +128,9 @@ impl Ledger {
         let _alone = self.writing.lock().await;
         let (expected, asked_at) = (self.version(key), self.seconds());
         let unless_asked_since = asked_at.saturating_sub(limit.as_secs());
+        if self.memory().mirror.lines.get(key).is_some_and(|entry| entry.asked.at >= unless_asked_since) {
+            return Ok(false);
+        }
         let fact = Fact::Forgotten;
         let line = LineWrite { key: key.clone(), expected, fact, asked_at, unless_asked_since };
         let mut batch = Batch { lines: vec![line], ..Batch::default() };
@@ -210,14 +213,21 @@ impl Ledger {
         as_of: Moment,
         until: Moment,
     ) -> Result<Committed, LedgerError> {
-        let id = self.memory().id.clone().unwrap_or_default();
-        let committed = self.store.commit(&id, batch, until).await;
+        let (id, change) = {
+            let memory = self.memory();
+            (memory.id.clone().unwrap_or_default(), memory.mirror.change)
+        };
+        let committed = self.store.commit(&id, change, batch, until).await;
         let mut memory = self.memory();
         if let Ok(Committed::After(first)) = committed {
             let mut change = first;
             for line in &batch.lines {
                 change += 1;
                 memory.mirror.wrote(line, change, as_of);
+            }
+            for (key, _) in &batch.held {
+                change += 1;
+                memory.mirror.renumbered(key, change);
             }
             memory.mirror.advanced(first, first + batch.numbered());
         } else {

@@ -41,11 +41,3 @@ func TestAPluginThatFailsDeletesNothingButFreezesEverything(t *testing.T) {
 	s.sim.orders(push("feature-1", "a2"), closePull(3))
 	s.freezes(set, refusal(set, http.StatusInternalServerError, "out of order"), now)
 }
-
-// Trust in a ledger that was lost makes lastgreen itself such a plugin: this is what trustAfter keeps from happening.
-func TestALostLedgerThatIsTrustedAtOnceDeletesEverything(t *testing.T) {
-	s := newStage(t, trusted)
-	set, _, _ := s.deployedThree(goTemplate)
-	s.loseLedger(func() { s.sim.orders(fail("graphql", 502), fail("registry", 503)) })
-	s.becomes(set, map[string]preview{}, set.name(1), set.name(3))
-}

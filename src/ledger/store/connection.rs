@@ -2,26 +2,24 @@
 //! so that a thousand questions during an outage are not a thousand time-outs.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::File,
     future::Future,
-    path::{Path, PathBuf},
+    path::PathBuf,
     str::FromStr as _,
-    sync::{Arc, Mutex, Once, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak},
     time::Duration,
 };
 
 use sqlx::{
-    AnyPool, ConnectOptions as _, Executor as _,
-    any::{AnyConnectOptions, AnyPoolOptions},
-    postgres::PgListener,
+    AnyConnection, ConnectOptions as _, Connection as _, Executor as _, any::AnyConnectOptions, postgres::PgListener,
 };
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::{
     Batch, Committed, LedgerError, News, Source,
-    failure::{NO_ANSWER, describe, describe_problem},
-    queries,
-    schema::{self, Problem},
+    failure::{NO_ANSWER, describe, describe_problem, tables_are_gone},
+    file::{FileId, file_id, lock, percent},
+    queries, schema,
 };
 use crate::{
     clock::{Moment, SharedClock},
@@ -30,7 +28,7 @@ use crate::{
 };
 
 /// How long one piece of work at the database may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(in crate::ledger) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a failure is the answer without another try.
 const REST: Duration = Duration::from_secs(1);
@@ -60,8 +58,9 @@ pub(in crate::ledger) struct Connection {
 /// A database that was opened.
 #[derive(Debug)]
 struct Open {
-    pool: AnyPool,
     place: Place,
+    /// Connections that nobody uses just now.
+    idle: Mutex<Vec<AnyConnection>>,
     /// A file's identity, so that one that was taken away is noticed.
     file: Option<FileId>,
     /// Held as long as the file is used: a second process would not hear of what the first one records.
@@ -75,11 +74,13 @@ enum Place {
     Postgres(Secret),
 }
 
-type FileId = (u64, u64);
-
 /// A connection on which PostgreSQL tells what other replicas record.
 #[derive(Debug)]
-pub(in crate::ledger) struct PgListening(PgListener);
+pub(in crate::ledger) struct PgListening {
+    listener: PgListener,
+    /// What it was opened beside.
+    open: Weak<Open>,
+}
 
 impl Connection {
     pub(super) fn new(source: Source, clock: SharedClock) -> Self {
@@ -99,12 +100,30 @@ impl Connection {
 
     /// What changed after `change` in the ledger `id`.
     pub(super) async fn news(&self, id: &str, change: i64, until: Moment) -> Result<Option<News>, LedgerError> {
-        self.work(until, |open| async move { queries::news(&open.pool, id, change).await }).await
+        let work = |open: Arc<Open>| async move {
+            let mut connection = open.connection().await?;
+            let news = queries::news(&mut connection, id, change).await?;
+            open.idle().push(connection);
+            Ok(news)
+        };
+        self.work(until, work).await
     }
 
-    /// Writes a batch.
-    pub(super) async fn commit(&self, id: &str, batch: &Batch, until: Moment) -> Result<Committed, LedgerError> {
-        self.work(until, |open| async move { queries::commit(&open.pool, open.place.kind(), id, batch).await }).await
+    /// Writes a batch into the ledger `id`, as of `seen` or later.
+    pub(super) async fn commit(
+        &self,
+        id: &str,
+        seen: i64,
+        batch: &Batch,
+        until: Moment,
+    ) -> Result<Committed, LedgerError> {
+        let work = |open: Arc<Open>| async move {
+            let mut connection = open.connection().await?;
+            let committed = queries::commit(&mut connection, open.place.kind(), id, seen, batch).await?;
+            open.idle().push(connection);
+            Ok(committed)
+        };
+        self.work(until, work).await
     }
 
     /// A connection on which changes of other replicas are told; `None` for a database that has no other ones.
@@ -114,7 +133,7 @@ impl Connection {
             let Place::Postgres(url) = &open.place else { return Ok(None) };
             let mut listener = PgListener::connect(url.expose()).await?;
             listener.listen(CHANNEL).await?;
-            Ok(Some(PgListening(listener)))
+            Ok(Some(PgListening { listener, open: Arc::downgrade(&open) }))
         })
         .await
     }
@@ -123,7 +142,7 @@ impl Connection {
     pub(super) async fn close(&self) {
         let open = self.open.lock().await.take();
         if let Some(open) = open {
-            open.pool.close().await;
+            open.close().await;
         }
     }
 
@@ -133,19 +152,30 @@ impl Connection {
         W: Future<Output = Result<T, sqlx::Error>>,
     {
         self.rested()?;
+        let patience = self.clock.now() + PATIENCE;
         // A file answers or fails at once; a host that is gone says nothing at all.
-        let until = if self.is_alone() { until } else { until.min(self.clock.now() + PATIENCE) };
+        let given_up = if self.is_alone() { until } else { until.min(patience) };
         let done = async {
             let open = self.open().await?;
             let kind = open.place.kind();
-            work(open).await.map_err(|error| describe(kind, &error))
+            match work(open).await {
+                Ok(done) => Ok(done),
+                Err(error) => {
+                    if tables_are_gone(kind, &error) {
+                        self.close().await;
+                    }
+                    Err(describe(kind, &error))
+                }
+            }
         };
-        let done = tokio::select! {
+        tokio::select! {
             biased;
-            done = done => done,
-            () = self.clock.sleep_until(until) => Err(NO_ANSWER.to_owned()),
-        };
-        done.map_err(|what| self.failed(&what))
+            done = done => done.map_err(|what| self.failed(&what)),
+            // Who had no time to wait says nothing about the database.
+            () = self.clock.sleep_until(given_up) => {
+                Err(if until < patience { LedgerError::new(NO_ANSWER) } else { self.failed(NO_ANSWER) })
+            }
+        }
     }
 
     fn rested(&self) -> Result<(), LedgerError> {
@@ -176,7 +206,7 @@ impl Connection {
             tracing::warn!("the ledger is another one now; it is opened anew");
             let old = slot.take();
             if let Some(old) = old {
-                old.pool.close().await;
+                old.close().await;
             }
         }
         let open = Arc::new(open(place).await?);
@@ -247,23 +277,46 @@ async fn open(place: Place) -> Result<Open, String> {
         Place::Sqlite(path) => Some(lock(path)?),
         Place::Postgres(_) => None,
     };
-    let failed = |error: sqlx::Error| describe(kind, &error);
-    let options = place.options().map_err(failed)?;
-    let pool = AnyPoolOptions::new()
-        // SQLite has one writer, and everything that is read often is in memory.
-        .max_connections(if kind == Kind::Sqlite { 1 } else { 4 })
-        .acquire_timeout(PATIENCE)
-        .after_connect(move |connection, _| Box::pin(async move { set_up(connection, kind).await }))
-        .connect_with(options)
-        .await
-        .map_err(failed)?;
-    let mut connection = pool.acquire().await.map_err(failed)?;
+    let open = Open { file: None, idle: Mutex::default(), place, _lock: lock };
+    let mut connection = open.connection().await.map_err(|error| describe(kind, &error))?;
     schema::prepare(&mut connection, kind, schema::STEPS).await.map_err(|problem| describe_problem(kind, &problem))?;
-    drop(connection);
-    Ok(Open { file: place.file(), pool, place, _lock: lock })
+    open.idle().push(connection);
+    Ok(Open { file: open.place.file(), ..open })
 }
 
-async fn set_up(connection: &mut sqlx::AnyConnection, kind: Kind) -> Result<(), sqlx::Error> {
+impl Open {
+    /// A connection that works. Where none is left one is made: whoever waits in a pool is not told what is wrong.
+    async fn connection(&self) -> Result<AnyConnection, sqlx::Error> {
+        loop {
+            let Some(mut idle) = self.idle().pop() else { break };
+            if idle.ping().await.is_ok() {
+                return Ok(idle);
+            }
+        }
+        let mut connection = AnyConnection::connect_with(&self.place.options()?).await?;
+        set_up(&mut connection, self.place.kind()).await?;
+        Ok(connection)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<AnyConnection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the connections that nobody uses; the others end when they are done.
+    async fn close(&self) {
+        let idle = std::mem::take(&mut *self.idle());
+        for mut connection in idle {
+            // It is gone in any case.
+            if self.place.kind() == Kind::Sqlite {
+                // What is left of a file that was taken away must not be read into the next one.
+                let _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await;
+            }
+            let _ = connection.close().await;
+        }
+    }
+}
+
+async fn set_up(connection: &mut AnyConnection, kind: Kind) -> Result<(), sqlx::Error> {
     let settings: &[&'static str] = match kind {
         // What was committed must outlive a crash of the machine, too: `synchronous = FULL`.
         Kind::Sqlite => &[
@@ -273,7 +326,12 @@ async fn set_up(connection: &mut sqlx::AnyConnection, kind: Kind) -> Result<(), 
             "PRAGMA trusted_schema = OFF",
             "PRAGMA cell_size_check = ON",
         ],
-        Kind::Postgres => &["SET statement_timeout = '2s'", "SET idle_in_transaction_session_timeout = '10s'"],
+        Kind::Postgres => &[
+            "SET statement_timeout = '2s'",
+            "SET idle_in_transaction_session_timeout = '10s'",
+            // What was committed must outlive a crash, whatever the server's default is.
+            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
+        ],
     };
     for setting in settings {
         connection.execute(*setting).await?;
@@ -281,63 +339,15 @@ async fn set_up(connection: &mut sqlx::AnyConnection, kind: Kind) -> Result<(), 
     Ok(())
 }
 
-/// Locks a file beside the ledger for as long as it is used.
-fn lock(ledger: &Path) -> Result<File, String> {
-    let mut path = ledger.as_os_str().to_owned();
-    path.push(".lock");
-    let path = PathBuf::from(path);
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|error| {
-        format!(
-            "`{}` cannot be opened ({error}); does its directory exist, and may this user write there?",
-            path.display()
-        )
-    })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(format!("{IN_USE} (`{}` is locked); several replicas need PostgreSQL", path.display()))
-        }
-        Err(TryLockError::Error(error)) => Err(format!("`{}` cannot be locked: {error}", path.display())),
-    }
-}
-
-/// A path as a URL takes it.
-fn percent(path: &Path) -> String {
-    use std::fmt::Write as _;
-    path.as_os_str().as_encoded_bytes().iter().fold(String::new(), |mut text, byte| {
-        if byte.is_ascii_alphanumeric() || b"/._-".contains(byte) {
-            text.push(char::from(*byte));
-        } else {
-            write!(text, "%{byte:02X}").expect("writing to a string cannot fail");
-        }
-        text
-    })
-}
-
-#[cfg(unix)]
-fn file_id(path: &Path) -> Option<FileId> {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
-}
-
-#[cfg(not(unix))]
-fn file_id(_: &Path) -> Option<FileId> {
-    None
-}
-
-impl From<Problem> for sqlx::Error {
-    fn from(problem: Problem) -> Self {
-        match problem {
-            Problem::Sql(error) => error,
-            Problem::Newer { .. } => Self::Protocol(describe_problem(Kind::Sqlite, &problem)),
-        }
-    }
-}
-
 impl PgListening {
+    /// Whether it is connected to the database that is used now.
+    pub(in crate::ledger) fn is_current(&self) -> bool {
+        self.open.strong_count() > 0
+    }
+
     /// Waits until somebody has told of a change; an error where the connection is gone.
     pub(in crate::ledger) async fn told(&mut self) -> Result<(), sqlx::Error> {
-        match self.0.try_recv().await? {
+        match self.listener.try_recv().await? {
             Some(_) => Ok(()),
             // What was told while the connection was gone is lost.
             None => Err(sqlx::Error::PoolClosed),
@@ -347,6 +357,6 @@ impl PgListening {
     /// Whether this replica is the one that does the background work, for as long as this connection lives.
     pub(in crate::ledger) async fn leads(&mut self) -> Result<bool, sqlx::Error> {
         use sqlx::Row as _;
-        sqlx::query(BACKGROUND).fetch_one(&mut self.0).await?.try_get(0)
+        sqlx::query(BACKGROUND).fetch_one(&mut self.listener).await?.try_get(0)
     }
 }

@@ -31,6 +31,18 @@ pub(super) fn describe_problem(kind: Kind, problem: &Problem) -> String {
             "a newer lastgreen has changed it (its schema is {schema} and needs a program that knows {readable_from}); \
              run that version, or a backup from before with this one"
         ),
+        Problem::Encoding(encoding) => format!(
+            "the database's encoding is {encoding}, which has no place for every branch name; make one with UTF8"
+        ),
+    }
+}
+
+/// Whether a ledger that was opened has lost its tables, so that it is to be opened anew.
+pub(super) fn tables_are_gone(kind: Kind, error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else { return false };
+    match kind {
+        Kind::Sqlite => error.message().starts_with("no such table"),
+        Kind::Postgres => error.code().as_deref() == Some("42P01"),
     }
 }
 

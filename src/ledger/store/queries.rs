@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sqlx::{Any, AnyPool, Row as _, Transaction, any::AnyRow};
+use sqlx::{Any, AnyConnection, Connection as _, Row as _, Transaction, any::AnyRow};
 
 use super::{
     Asked, Batch, Committed, LineRow, LineWrite, News,
@@ -21,8 +21,7 @@ use crate::{
 type Sql<T> = Result<T, sqlx::Error>;
 
 /// What changed after `change` in the ledger `id`.
-pub(super) async fn news(pool: &AnyPool, id: &str, change: i64) -> Sql<Option<News>> {
-    let mut connection = pool.acquire().await?;
+pub(super) async fn news(connection: &mut AnyConnection, id: &str, change: i64) -> Sql<Option<News>> {
     let head = sqlx::query("SELECT id, change FROM lastgreen_ledger WHERE one = 1").fetch_one(&mut *connection).await?;
     let (found, last): (String, i64) = (head.try_get(0)?, head.try_get(1)?);
     let replaced = found != id || last < change;
@@ -57,17 +56,36 @@ pub(super) async fn news(pool: &AnyPool, id: &str, change: i64) -> Sql<Option<Ne
 }
 
 /// Writes a batch in one transaction; the ledger's counter is the lock that all writers take first.
-pub(super) async fn commit(pool: &AnyPool, kind: Kind, id: &str, batch: &Batch) -> Sql<Committed> {
-    let mut work = pool.begin().await?;
-    let counter = "UPDATE lastgreen_ledger SET change = change + $1 WHERE one = 1 AND id = $2 RETURNING change";
-    let counter = sqlx::query(counter).bind(batch.numbered()).bind(id.to_owned()).fetch_optional(&mut *work).await?;
-    let Some(counter) = counter else { return Ok(Committed::Conflict) };
+pub(super) async fn commit(
+    connection: &mut AnyConnection,
+    kind: Kind,
+    id: &str,
+    seen: i64,
+    batch: &Batch,
+) -> Sql<Committed> {
+    let mut work = connection.begin().await?;
+    let counter = "UPDATE lastgreen_ledger SET change = change + $1
+         WHERE one = 1 AND id = $2 AND change >= $3 RETURNING change";
+    let counter = sqlx::query(counter).bind(batch.numbered()).bind(id.to_owned()).bind(seen);
+    let counter = counter.fetch_optional(&mut *work).await?;
+    let Some(counter) = counter else {
+        work.rollback().await?;
+        return Ok(Committed::Conflict);
+    };
     let last: i64 = counter.try_get(0)?;
     let first = last - batch.numbered();
     let mut change = first;
     for line in &batch.lines {
         change += 1;
         if !write_line(&mut work, line, change).await? {
+            work.rollback().await?;
+            return Ok(Committed::Conflict);
+        }
+    }
+    write_asked(&mut work, &batch.asked).await?;
+    for (key, expected) in &batch.held {
+        change += 1;
+        if !renumber(&mut work, key, *expected, change).await? {
             work.rollback().await?;
             return Ok(Committed::Conflict);
         }
@@ -110,7 +128,6 @@ pub(super) async fn commit(pool: &AnyPool, kind: Kind, id: &str, batch: &Batch) 
             .execute(&mut *work)
             .await?;
     }
-    write_asked(&mut work, &batch.asked).await?;
     if kind == Kind::Postgres && batch.numbered() > 0 {
         sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(last.to_string()).execute(&mut *work).await?;
     }
@@ -140,6 +157,21 @@ async fn write_line(work: &mut Transaction<'_, Any>, line: &LineWrite, change: i
         .bind(change)
         .bind(line.expected)
         .bind(signed(line.unless_asked_since))
+        .execute(&mut **work)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Makes others look at a line again; `false` if it is not as expected any more.
+async fn renumber(work: &mut Transaction<'_, Any>, key: &LineKey, expected: i64, change: i64) -> Sql<bool> {
+    let query = "UPDATE lastgreen_lines SET change = $4
+         WHERE generator = $1 AND repository = $2 AND line = $3 AND change = $5";
+    let done = sqlx::query(query)
+        .bind(key.generator.to_string())
+        .bind(signed(key.repository))
+        .bind(record::line_text(&key.line))
+        .bind(change)
+        .bind(expected)
         .execute(&mut **work)
         .await?;
     Ok(done.rows_affected() == 1)

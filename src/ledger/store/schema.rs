@@ -55,7 +55,12 @@ pub(super) const STEPS: &[&[&str]] = &[&[
 #[derive(Debug)]
 pub(super) enum Problem {
     Sql(sqlx::Error),
-    Newer { schema: i64, readable_from: i64 },
+    Newer {
+        schema: i64,
+        readable_from: i64,
+    },
+    /// The database cannot hold every text.
+    Encoding(String),
 }
 
 impl From<sqlx::Error> for Problem {
@@ -71,6 +76,13 @@ pub(super) async fn prepare(
     steps: &[&[&'static str]],
 ) -> Result<(), Problem> {
     let today = steps.len();
+    if kind == Kind::Postgres {
+        let encoding = sqlx::query("SELECT current_setting('server_encoding')").fetch_one(&mut *connection).await?;
+        let encoding: String = encoding.try_get(0)?;
+        if !["UTF8", "SQL_ASCII"].contains(&encoding.as_str()) {
+            return Err(Problem::Encoding(encoding));
+        }
+    }
     if usable(version(connection, kind).await?, today)? >= today {
         return Ok(());
     }
@@ -139,4 +151,64 @@ fn usable(found: Option<(i64, i64)>, today: usize) -> Result<usize, Problem> {
         return Err(Problem::Newer { schema, readable_from });
     }
     Ok(usize::try_from(schema).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A step that today's schema may be followed by.
+    const NEXT: &[&str] = &[
+        "ALTER TABLE lastgreen_lines ADD COLUMN note TEXT NOT NULL DEFAULT 'none'",
+        "CREATE INDEX lastgreen_lines_note ON lastgreen_lines (note)",
+    ];
+
+    async fn connection(folder: &tempfile::TempDir) -> AnyConnection {
+        sqlx::any::install_default_drivers();
+        let url = format!("sqlite://{}/ledger.db?mode=rwc", folder.path().display());
+        <AnyConnection as sqlx::Connection>::connect(&url).await.unwrap()
+    }
+
+    async fn schema(connection: &mut AnyConnection) -> (i64, String) {
+        let row = sqlx::query("SELECT schema_version, id FROM lastgreen_ledger").fetch_one(connection).await.unwrap();
+        (row.get(0), row.get(1))
+    }
+
+    #[tokio::test]
+    async fn an_older_ledger_is_moved_on_and_keeps_what_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut connection = connection(&folder).await;
+        prepare(&mut connection, Kind::Sqlite, STEPS).await.unwrap();
+        let (version, id) = schema(&mut connection).await;
+        assert_eq!(version, i64::try_from(STEPS.len()).unwrap());
+        connection
+            .execute("INSERT INTO lastgreen_lines VALUES ('preview', 1, '#1', 'feature', '{}', 'seal', 2, 3, 4)")
+            .await
+            .unwrap();
+        let steps: Vec<_> = STEPS.iter().copied().chain([NEXT]).collect();
+        for _ in 0..2 {
+            prepare(&mut connection, Kind::Sqlite, &steps).await.unwrap();
+            assert_eq!(schema(&mut connection).await, (version + 1, id.clone()));
+            let row = sqlx::query("SELECT line, note FROM lastgreen_lines").fetch_one(&mut connection).await.unwrap();
+            assert_eq!((row.get::<String, _>(0), row.get::<String, _>(1)), ("#1".to_owned(), "none".to_owned()));
+        }
+        // The program from before can still use it, and leaves it as it is.
+        prepare(&mut connection, Kind::Sqlite, STEPS).await.unwrap();
+        assert_eq!(schema(&mut connection).await, (version + 1, id));
+    }
+
+    #[tokio::test]
+    async fn a_step_that_fails_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut connection = connection(&folder).await;
+        prepare(&mut connection, Kind::Sqlite, STEPS).await.unwrap();
+        let before = schema(&mut connection).await;
+        let broken: &[&str] = &["CREATE TABLE lastgreen_more (one BIGINT)", "CREATE TABLE lastgreen_more (one BIGINT)"];
+        let steps: Vec<_> = STEPS.iter().copied().chain([broken]).collect();
+        assert!(matches!(prepare(&mut connection, Kind::Sqlite, &steps).await, Err(Problem::Sql(_))));
+        assert_eq!(schema(&mut connection).await, before);
+        let more = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'lastgreen_more'";
+        let count: i64 = sqlx::query(more).fetch_one(&mut connection).await.unwrap().get(0);
+        assert_eq!(count, 0);
+    }
 }
