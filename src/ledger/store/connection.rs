@@ -6,12 +6,15 @@ use std::{
     future::Future,
     path::{Path, PathBuf},
     str::FromStr as _,
-    sync::{Arc, Mutex, Once, PoisonError},
+    sync::{
+        Arc, Mutex, Once, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use sqlx::{
-    AnyPool, ConnectOptions as _, Executor as _,
+    AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _,
     any::{AnyConnectOptions, AnyPoolOptions},
     postgres::PgListener,
 };
@@ -55,6 +58,24 @@ pub(in crate::ledger) struct Connection {
     clock: SharedClock,
     open: AsyncMutex<Option<Arc<Open>>>,
     rest: Mutex<Option<(Moment, LedgerError)>>,
+    /// How many pieces of work are under way.
+    working: AtomicUsize,
+}
+
+/// A piece of work under way; it ends with whoever waits for it.
+struct Working<'a>(&'a AtomicUsize);
+
+impl<'a> Working<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A database that was opened.
@@ -85,7 +106,7 @@ impl Connection {
     pub(super) fn new(source: Source, clock: SharedClock) -> Self {
         static DRIVERS: Once = Once::new();
         DRIVERS.call_once(sqlx::any::install_default_drivers);
-        Self { source, clock, open: AsyncMutex::default(), rest: Mutex::default() }
+        Self { source, clock, open: AsyncMutex::default(), rest: Mutex::default(), working: AtomicUsize::default() }
     }
 
     /// Whether this process alone uses the ledger.
@@ -95,6 +116,11 @@ impl Connection {
             Source::Postgres(_) => false,
             Source::UrlFile(_) => matches!(self.place(), Ok(Place::Sqlite(_))),
         }
+    }
+
+    /// Whether the database has something to do: that takes real time, whatever the clock says.
+    pub(super) fn is_working(&self) -> bool {
+        self.working.load(Ordering::Relaxed) > 0
     }
 
     /// What changed after `change` in the ledger `id`.
@@ -133,6 +159,7 @@ impl Connection {
         W: Future<Output = Result<T, sqlx::Error>>,
     {
         self.rested()?;
+        let _working = Working::begin(&self.working);
         // A file answers or fails at once; a host that is gone says nothing at all.
         let until = if self.is_alone() { until } else { until.min(self.clock.now() + PATIENCE) };
         let done = async {
@@ -249,6 +276,10 @@ async fn open(place: Place) -> Result<Open, String> {
     };
     let failed = |error: sqlx::Error| describe(kind, &error);
     let options = place.options().map_err(failed)?;
+    // A pool would try again and again what a first connection is refused, and would not tell why.
+    let mut first = AnyConnection::connect_with(&options).await.map_err(failed)?;
+    set_up(&mut first, kind).await.map_err(failed)?;
+    first.close().await.map_err(failed)?;
     let pool = AnyPoolOptions::new()
         // SQLite has one writer, and everything that is read often is in memory.
         .max_connections(if kind == Kind::Sqlite { 1 } else { 4 })
@@ -263,7 +294,7 @@ async fn open(place: Place) -> Result<Open, String> {
     Ok(Open { file: place.file(), pool, place, _lock: lock })
 }
 
-async fn set_up(connection: &mut sqlx::AnyConnection, kind: Kind) -> Result<(), sqlx::Error> {
+async fn set_up(connection: &mut AnyConnection, kind: Kind) -> Result<(), sqlx::Error> {
     let settings: &[&'static str] = match kind {
         // What was committed must outlive a crash of the machine, too: `synchronous = FULL`.
         Kind::Sqlite => &[
