@@ -71,7 +71,7 @@ impl Story {
             && self.rng.u8(..40) == 0
         {
             self.stage.restart(program, &before, None).await;
-            self.world.oracle.restarts();
+            self.world.oracle.restarts(self.stage.now);
             self.note("a crash, after which the ledger is as it was before the question");
         }
         Ok(())

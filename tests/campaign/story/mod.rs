@@ -38,6 +38,8 @@ pub(crate) fn tell(seed: u64, mutation: Option<Mutation>) -> Told {
         story.tally.stories += 1;
         let withdrawn = story.world.oracle.withdrawn_on_trust;
         story.tally.add_events("previews withdrawn by a lost ledger that was trusted again", withdrawn);
+        let refused = story.world.oracle.refused_names;
+        story.tally.add_events("names refused that had nothing, after a restart", refused);
         Told { tally: story.tally, log: story.log, violation }
     })
 }
