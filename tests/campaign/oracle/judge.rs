@@ -76,6 +76,8 @@ impl Oracle {
         // "While GitHub cannot say: the one recorded last."
         if question.number.is_none() && self.weather.is_rough(now) {
             lines.extend(self.views_since(Duration::ZERO).flat_map(|hub| hub.lines_of(&question.branch)));
+            let named = |line: &&Line| self.hub.branch_of(line).as_ref() == Some(&question.branch);
+            lines.extend(self.accounts.lines.keys().filter(named).cloned());
         }
         let mut once: Vec<Line> = Vec::new();
         for line in lines {
