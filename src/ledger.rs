@@ -311,6 +311,11 @@ impl Ledger {
         self.memory().mirror.merges.head_of(repository, number, merge)
     }
 
+    /// Whether the database has something to do. A simulation must not let time pass meanwhile.
+    pub fn is_working(&self) -> bool {
+        self.store.is_working()
+    }
+
     /// Every line, in order.
     pub async fn list(&self, until: Moment) -> Result<Vec<Listed>, LedgerError> {
         self.refresh(until).await?;

@@ -163,6 +163,11 @@ impl Store {
         }
     }
 
+    /// Whether the database has something to do.
+    pub(super) fn is_working(&self) -> bool {
+        matches!(self, Self::Sql(connection) if connection.is_working())
+    }
+
     /// What changed after `change` in the ledger `id`; all of it if it is another one.
     pub(super) async fn news(&self, id: &str, change: i64, until: Moment) -> Result<Option<News>, LedgerError> {
         match self {

@@ -15,6 +15,7 @@
 mod ci;
 mod faults;
 mod hub;
+mod ledgers;
 mod mutations;
 mod options;
 mod oracle;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::{
     oracle::Promise,
-    rules::{Hold, Rules, Tags},
+    rules::{Hold, LedgerKind, Rules, Tags},
 };
 
 /// A broken rule.
@@ -70,7 +70,11 @@ impl Mutation {
         match self {
             Self::HoldOff => rules.hold = Hold::Forever,
             Self::RequireDropped => rules.require = true,
-            Self::TrustFromTheStart => rules.trust_after = Duration::from_hours(1),
+            Self::TrustFromTheStart => {
+                rules.trust_after = Duration::from_hours(1);
+                rules.ledger = LedgerKind::Memory;
+            }
+            Self::RecordAfterSend => rules.ledger = LedgerKind::Sqlite,
             Self::HeadTrusted => rules.tags = Tags::Moving,
             Self::ForksAllowed => rules.forks = false,
             Self::NoChecksPass => rules.require = false,

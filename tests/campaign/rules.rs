@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::Path, time::Duration};
 use fastrand::Rng;
 use lastgreen_sim::{Realm, RegistryAuth, Sim, World};
 
-use crate::mutations::Mutation;
+use crate::{ledgers::FOLDER, mutations::Mutation};
 
 /// The repository of all stories.
 pub(crate) const REPO: &str = "myorg/myrepo";
@@ -60,6 +60,8 @@ pub(crate) enum Auth {
 pub(crate) enum LedgerKind {
     /// In memory: every restart loses it.
     Memory,
+    /// In a file.
+    Sqlite,
 }
 
 /// What is promised in one story.
@@ -86,7 +88,7 @@ impl Rules {
             trust_after: [minutes(10), minutes(60), minutes(60), minutes(24 * 60)][rng.usize(..4)],
             require: rng.u8(..5) < 2,
             auth: [Auth::Anonymous, Auth::Anonymous, Auth::Bearer, Auth::OtherHost][rng.usize(..4)],
-            ledger: LedgerKind::Memory,
+            ledger: if rng.u8(..5) == 0 { LedgerKind::Memory } else { LedgerKind::Sqlite },
         }
     }
 
@@ -121,7 +123,8 @@ impl Rules {
         let within = if is(Mutation::LateAnswers) { 20 } else { ANSWER_WITHIN.as_secs() };
         let trust = if is(Mutation::TrustFromTheStart) { 0 } else { self.trust_after.as_secs() };
         let ledger = match self.ledger {
-            LedgerKind::Memory => "memory:",
+            LedgerKind::Memory => "memory:".to_owned(),
+            LedgerKind::Sqlite => format!("sqlite://{FOLDER}/ledger.db"),
         };
         let realms =
             if self.auth == Auth::OtherHost { format!(", realms: [\"{}\"]", sim.realm_host()) } else { String::new() };

@@ -1,9 +1,14 @@
 //! The stage of one story: the simulated world, the program before it, and the time that both share.
 //!
-//! Everything of a story runs in one thread, the servers too. So it is decided when the program waits for nothing but
-//! time: nobody does anything in many turns of the runtime. Only then time passes while a question is under way.
+//! Everything of a story runs in one thread, the servers too; SQLite alone works in another one, and the ledger tells
+//! while it does. So it is decided when the program waits for nothing but time: the ledger has nothing to do, and nobody
+//! does anything in many turns of the runtime. Only then time passes while a question is under way.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -14,11 +19,21 @@ use chrono::TimeDelta;
 use fastrand::Rng;
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
-use lastgreen::{app::App, clock::ManualClock, config::Config};
+use lastgreen::{
+    app::App,
+    clock::{Clock as _, ManualClock},
+    config::Config,
+    ledger::Ledger,
+};
 use lastgreen_sim::{Counts, PersonalToken, Sim, World};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
+
+use crate::{
+    hub::Line,
+    ledgers::{self, Folders, Snapshot},
+};
 
 /// In so many turns of the runtime whoever can do something has done it.
 const TURNS: u32 = 150;
@@ -30,15 +45,18 @@ const STUCK: u32 = 1_000_000;
 struct Process {
     router: Router,
     clock: ManualClock,
+    ledger: Arc<Ledger>,
+    folder: PathBuf,
 }
 
 impl Process {
     /// The one place where a program is made.
-    fn start(config: &str, world: &World, skew: TimeDelta) -> Self {
+    fn start(config: &str, folder: PathBuf, world: &World, skew: TimeDelta) -> Self {
         let clock = ManualClock::new(world.now + skew);
+        let config = &config.replace(ledgers::FOLDER, folder.to_str().unwrap());
         let (config, _) = Config::parse(config, "campaign.yaml").unwrap_or_else(|errors| panic!("{errors}\n{config}"));
         let app = App::build(config, Arc::new(clock.clone())).unwrap();
-        Self { router: app.plugin_router(), clock }
+        Self { router: app.plugin_router(), clock, ledger: Arc::clone(&app.ledger), folder }
     }
 }
 
@@ -49,6 +67,7 @@ pub(crate) struct Stage {
     pub(crate) now: Duration,
     /// Where secrets and ledgers are.
     _folder: tempfile::TempDir,
+    folders: Folders,
     config: String,
     processes: Vec<Process>,
     /// How far the program's wall clock is from the world's.
@@ -75,42 +94,80 @@ impl Reply {
 struct Motion {
     counts: Counts,
     hanging: usize,
+    working: bool,
     nearest: Vec<Option<Duration>>,
 }
 
 impl Stage {
     /// A world, and as many programs before it, configured by a file that `config` writes.
-    pub(crate) async fn new(
-        world: World,
-        programs: usize,
-        config: impl FnOnce(&Sim, &std::path::Path) -> String,
-    ) -> Self {
+    pub(crate) async fn new(world: World, programs: usize, config: impl FnOnce(&Sim, &Path) -> String) -> Self {
         let sim = Sim::start(world).await;
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("token"), "strong-password\n").unwrap();
         std::fs::write(folder.path().join("github"), PersonalToken::DEFAULT).unwrap();
         let config = config(&sim, folder.path());
-        let mut stage =
-            Self { sim, now: Duration::ZERO, _folder: folder, config, processes: Vec::new(), skew: TimeDelta::zero() };
+        let mut stage = Self {
+            sim,
+            now: Duration::ZERO,
+            folders: Folders::new(folder.path()),
+            _folder: folder,
+            config,
+            processes: Vec::new(),
+            skew: TimeDelta::zero(),
+        };
         for _ in 0..programs {
-            stage.start();
+            let folder = stage.folders.next();
+            stage.start(folder);
         }
         stage
     }
 
-    fn start(&mut self) {
-        let process = self.sim.world(|world| Process::start(&self.config, world, self.skew));
+    fn start(&mut self, folder: PathBuf) {
+        let process = self.sim.world(|world| Process::start(&self.config, folder, world, self.skew));
         self.processes.push(process);
     }
 
-    /// Ends a program, whatever it is doing, and starts a new one in its place. Work that it has begun comes to nothing.
-    pub(crate) async fn restart(&mut self, nth: usize) {
+    /// Ends a program, whatever it is doing, and starts a new one in its place with this ledger, one of whose records is
+    /// broken if that is said: then it is told which. What the old one has begun comes to nothing.
+    pub(crate) async fn restart(&mut self, nth: usize, ledger: &Snapshot, broken: Option<usize>) -> Option<Line> {
         drop(self.processes.remove(nth));
         self.sim.give_up();
         self.quiet(None::<&JoinHandle<()>>).await;
-        self.start();
+        let folder = self.folders.next();
+        ledger.write(&folder);
+        let line = match broken {
+            Some(choice) => ledgers::break_a_seal(&folder, choice).await,
+            None => None,
+        };
+        self.start(folder);
         let last = self.processes.len() - 1;
         self.processes.swap(nth, last);
+        line
+    }
+
+    /// The ledger of a program as it is now, whatever the program is doing.
+    pub(crate) async fn snapshot(&self, nth: usize) -> Snapshot {
+        self.ledger_idle(nth).await;
+        Snapshot::of(&self.processes[nth].folder)
+    }
+
+    /// Writes what no answer waits for, as a program does every few seconds and at its end.
+    pub(crate) async fn flush(&self, nth: usize) {
+        let Process { ledger, clock, .. } = &self.processes[nth];
+        // Where the ledger cannot be used that is no news.
+        let _ = ledger.flush(clock.now() + Duration::from_secs(3)).await;
+    }
+
+    /// Somebody takes a program's ledger away.
+    pub(crate) fn take_ledger_away(&self, nth: usize) {
+        Snapshot::remove(&self.processes[nth].folder);
+    }
+
+    async fn ledger_idle(&self, nth: usize) {
+        while self.processes[nth].ledger.is_working() {
+            std::thread::yield_now();
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(crate) fn programs(&self) -> usize {
@@ -149,14 +206,18 @@ impl Stage {
         }
     }
 
-    /// Asks, and hangs up before there is an answer, or with it.
-    pub(crate) async fn hang_up(&mut self, nth: usize, parameters: &Value, turns: u32) {
+    /// Asks, and hangs up before there is an answer, or with it. Tells what the ledger was at that moment.
+    pub(crate) async fn hang_up(&mut self, nth: usize, parameters: &Value, turns: u32) -> Snapshot {
         let answer = self.asking(nth, parameters);
         for _ in 0..turns {
             tokio::task::yield_now().await;
+            // How long that takes is not the seed's to say.
+            self.ledger_idle(nth).await;
         }
+        let ledger = self.snapshot(nth).await;
         answer.abort();
         let _ = answer.await;
+        ledger
     }
 
     fn asking(&self, nth: usize, parameters: &Value) -> JoinHandle<(u16, HeaderMap, Value)> {
@@ -198,6 +259,7 @@ impl Stage {
         let motion = || Motion {
             counts: self.sim.counts(),
             hanging: self.sim.hanging(),
+            working: self.processes.iter().any(|process| process.ledger.is_working()),
             nearest: self.processes.iter().map(nearest).collect(),
         };
         let (mut still, mut turns, mut before) = (0, 0, motion());
@@ -206,7 +268,11 @@ impl Stage {
             turns += 1;
             assert!(turns < STUCK, "nothing will ever happen again");
             let now = motion();
-            still = if now == before { still + 1 } else { 0 };
+            if now.working {
+                std::thread::yield_now();
+                turns = 0;
+            }
+            still = if now == before && !now.working { still + 1 } else { 0 };
             before = now;
         }
     }

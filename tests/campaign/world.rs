@@ -20,6 +20,7 @@ pub(crate) enum Event {
     Image { tag: String, built: Built, spec: ImageSpec },
     TroubleEnds(u64),
     CatchesUp,
+    LedgerIsTakenAway,
 }
 
 /// The world, and what is about to happen in it.

@@ -6,7 +6,10 @@ use std::{
     future::Future,
     path::PathBuf,
     str::FromStr as _,
-    sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, Once, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,7 +26,6 @@ use super::{
 };
 use crate::{
     clock::{Moment, SharedClock},
-    ledger::IN_USE,
     upstream::Secret,
 };
 
@@ -53,6 +55,24 @@ pub(in crate::ledger) struct Connection {
     clock: SharedClock,
     open: AsyncMutex<Option<Arc<Open>>>,
     rest: Mutex<Option<(Moment, LedgerError)>>,
+    /// How many pieces of work are under way.
+    working: AtomicUsize,
+}
+
+/// A piece of work under way; it ends with whoever waits for it.
+struct Working<'a>(&'a AtomicUsize);
+
+impl<'a> Working<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A database that was opened.
@@ -86,7 +106,7 @@ impl Connection {
     pub(super) fn new(source: Source, clock: SharedClock) -> Self {
         static DRIVERS: Once = Once::new();
         DRIVERS.call_once(sqlx::any::install_default_drivers);
-        Self { source, clock, open: AsyncMutex::default(), rest: Mutex::default() }
+        Self { source, clock, open: AsyncMutex::default(), rest: Mutex::default(), working: AtomicUsize::default() }
     }
 
     /// Whether this process alone uses the ledger.
@@ -96,6 +116,11 @@ impl Connection {
             Source::Postgres(_) => false,
             Source::UrlFile(_) => matches!(self.place(), Ok(Place::Sqlite(_))),
         }
+    }
+
+    /// Whether the database has something to do: that takes real time, whatever the clock says.
+    pub(super) fn is_working(&self) -> bool {
+        self.working.load(Ordering::Relaxed) > 0
     }
 
     /// What changed after `change` in the ledger `id`.
@@ -153,6 +178,7 @@ impl Connection {
     {
         self.rested()?;
         let patience = self.clock.now() + PATIENCE;
+        let _working = Working::begin(&self.working);
         // A file answers or fails at once; a host that is gone says nothing at all.
         let given_up = if self.is_alone() { until } else { until.min(patience) };
         let done = async {

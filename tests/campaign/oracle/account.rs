@@ -29,6 +29,16 @@ pub(crate) struct Account {
     /// How long the upstreams may have said *not yet* since the item was ready.
     pub(crate) spent: Duration,
     pub(crate) not_yet_at: Option<At>,
+    /// Its record cannot be read.
+    pub(crate) broken: bool,
+}
+
+impl Account {
+    /// The record is broken: nothing is known but that there was something.
+    pub(crate) fn breaks(&mut self) {
+        (self.known, self.also) = (Known::Never, None);
+        (self.unheard, self.broken) = (false, true);
+    }
 }
 
 /// What was answered before for a line, be it as another line of the same branch.
@@ -37,6 +47,8 @@ pub(crate) struct Prior {
     pub(crate) account: Account,
     /// Whether that was for the branch when it had another kind of line.
     pub(crate) taken_over: bool,
+    /// Whether a record of the branch cannot be read.
+    pub(crate) broken: bool,
 }
 
 /// All books.
@@ -51,6 +63,7 @@ impl Accounts {
     pub(crate) fn prior(&self, line: &Line, hub: &Hub) -> Prior {
         let mut account = self.lines.get(line).cloned().unwrap_or_default();
         let mut taken_over = false;
+        let mut broken = account.broken;
         let history = hub.head(line).filter(|_| !hub.is_fork(line)).map(|head| hub.history(&head)).unwrap_or_default();
         for (other, books) in &self.lines {
             let same = hub.branch_of(other) == hub.branch_of(line) && !hub.is_fork(other);
@@ -59,6 +72,7 @@ impl Accounts {
             if !same || !other_kind {
                 continue;
             }
+            broken |= books.broken;
             if let Known::Item(item) = &books.known
                 && books.known_at > account.known_at
                 && history.contains(&item.commit)
@@ -78,7 +92,7 @@ impl Accounts {
                 account.deployed_at = books.deployed_at;
             }
         }
-        Prior { account, taken_over }
+        Prior { account, taken_over, broken }
     }
 
     /// Whether an item was answered last for this very line.

@@ -38,12 +38,6 @@ impl Oracle {
         // What is held is held for the line that it was answered for.
         let is_its = |line: &Line| answer.item.as_ref().is_some_and(|item| self.accounts.is_own(line, item));
         lines.sort_by_key(|line| answer.standing == Standing::Held && !is_its(line));
-        // Let pass, and counted: of several lines of one name, none of which has the head that was named, none is chosen,
-        // although "else the repository's own branch of that name" is meant.
-        if answer.standing == Standing::NotYet && self.is_of_none(question) {
-            self.heads_of_none += 1;
-            return Ok(answer);
-        }
         let several = lines.len() > 1;
         let mut first = None;
         let mut right = None;
@@ -69,14 +63,6 @@ impl Oracle {
         }
     }
 
-    /// Whether a question names a head, and no number, that none of several lines has now.
-    fn is_of_none(&self, question: &Question) -> bool {
-        let lines = self.shown().lines_of(&question.branch);
-        let has = |line: &Line, head| self.shown().walk(line).contains(head);
-        let nobodys = |head| !lines.iter().any(|line| has(line, head));
-        question.number.is_none() && lines.len() > 1 && question.head.as_ref().is_some_and(nobodys)
-    }
-
     /// The lines that a question may mean: by what GitHub shows, or has shown lately.
     fn lines(&self, question: &Question, now: At) -> Vec<Line> {
         let mut lines: Vec<Line> = self.shown().meant(question).into_iter().collect();
@@ -90,6 +76,8 @@ impl Oracle {
         // "While GitHub cannot say: the one recorded last."
         if question.number.is_none() && self.weather.is_rough(now) {
             lines.extend(self.views_since(Duration::ZERO).flat_map(|hub| hub.lines_of(&question.branch)));
+            let named = |line: &&Line| self.hub.branch_of(line).as_ref() == Some(&question.branch);
+            lines.extend(self.accounts.lines.keys().filter(named).cloned());
         }
         let mut once: Vec<Line> = Vec::new();
         for line in lines {
@@ -102,6 +90,11 @@ impl Oracle {
 
     fn judge(&self, line: &Line, question: &Question, answer: &Answer, now: At) -> Result<(), Violation> {
         let prior = self.accounts.prior(line, &self.hub);
+        if self.garbage {
+            let excused = answer.standing == Standing::Refused || self.is_refused_fork(line) && answer.item.is_none();
+            let how = "the ledger cannot be used, and nobody knows what was answered before";
+            return if excused { Ok(()) } else { Promise::NothingWithdrawn.violated(how) };
+        }
         match (&answer.item, answer.standing) {
             (Some(item), standing) => self.judge_item(line, item, standing, &prior, now)?,
             (None, Standing::Refused) => self.judge_refusal(line, question, &prior, now)?,
@@ -194,6 +187,9 @@ impl Oracle {
                 return Promise::NothingWithdrawn.violated("not yet, though GitHub has been silent for long");
             }
         }
+        if account.broken && !account.unheard {
+            return Promise::NothingWithdrawn.violated("the record cannot be read: nobody knows what was answered");
+        }
         match &account.known {
             _ if account.unheard && standing == Standing::NotYet => Ok(()),
             // "The generator's `hold` may end it."
@@ -215,7 +211,11 @@ impl Oracle {
             // "A ledger that was lost and a line with no green commit left on its walk is the one case." The table knows
             // another one, which is let pass and counted: the ledger has been watching for long enough, so that it
             // believes to know what it never saw, and this line can be told nothing of.
-            Known::Never if standing == Standing::Unknown && !account.unheard && !self.may_be_trusted() => {
+            Known::Never
+                if standing == Standing::Unknown
+                    && !account.unheard
+                    && (!self.may_be_trusted() || account.deployed.is_some()) =>
+            {
                 let had = if account.deployed.is_some() { ", and a preview is withdrawn" } else { "" };
                 let most = self.trust.most;
                 let how = format!("nobody can say, and the ledger has been watching for {most:?} at most{had}");
@@ -228,6 +228,9 @@ impl Oracle {
     /// A 503, which stops everybody.
     fn judge_refusal(&self, line: &Line, question: &Question, prior: &Prior, now: At) -> Result<(), Violation> {
         let calm = self.weather.calm_for(now);
+        if prior.broken {
+            return Ok(());
+        }
         if calm > HEALTHY {
             return Promise::NobodyElses.violated(format!("all has been well for {calm:?}"));
         }
@@ -246,6 +249,8 @@ impl Oracle {
                 let last = self.hub.name(&last.commit);
                 Promise::NobodyElses.violated(format!("{last} was answered before, and is to be held"))
             }
+            // Let pass, and counted: it is not known whose name it is, so neither that it had nothing.
+            Known::Nothing if question.number.is_none() && prior.account.known_at <= self.began => Ok(()),
             Known::Nothing if !prior.account.unheard => {
                 Promise::NobodyElses.violated("it is known that there was nothing")
             }
@@ -326,9 +331,12 @@ impl Oracle {
                     unheard: account.unheard && standing == Standing::Held,
                     spent,
                     not_yet_at,
+                    broken: false,
                 };
             }
-            (None, Standing::Refused) => {}
+            (None, Standing::Refused) => {
+                self.refused_names += u64::from(account.known == Known::Nothing && !account.unheard);
+            }
             (None, standing) => {
                 let lost = account.known == Known::Never && account.deployed.is_some();
                 self.withdrawn_on_trust += u64::from(lost && standing == Standing::Unknown);
@@ -338,6 +346,7 @@ impl Oracle {
                     account.known = Known::Nothing;
                     account.known_at = now;
                     account.unheard = false;
+                    account.broken = false;
                 }
             }
         }

@@ -56,11 +56,17 @@ pub(crate) struct Oracle {
     trust: Trust,
     /// Test merges that the program has seen for sure.
     seen_merges: HashSet<Sha>,
+    /// Those that are surely in the ledger.
+    written_merges: HashSet<Sha>,
+    /// When the process began that answers.
+    began: At,
+    /// The ledger is no ledger.
+    garbage: bool,
     asked: Vec<(At, Question)>,
     /// Previews that went because a ledger that was lost is trusted again.
     pub(crate) withdrawn_on_trust: u64,
-    /// Empty lists for a head that none of several lines of a name has.
-    pub(crate) heads_of_none: u64,
+    /// Refusals of a bare name that had nothing, by a process that GitHub has not told yet whose name it is.
+    pub(crate) refused_names: u64,
 }
 
 impl Oracle {
@@ -79,9 +85,12 @@ impl Oracle {
             accounts: Accounts::default(),
             trust: Trust::default(),
             seen_merges: HashSet::new(),
+            written_merges: HashSet::new(),
+            began: Duration::ZERO,
+            garbage: false,
             asked: Vec::new(),
             withdrawn_on_trust: 0,
-            heads_of_none: 0,
+            refused_names: 0,
         }
     }
 
@@ -109,6 +118,36 @@ impl Oracle {
         self.accounts.forget();
         self.trust = Trust::default();
         self.seen_merges.clear();
+        self.written_merges.clear();
+        self.garbage = false;
+    }
+
+    /// What no answer waits for is written.
+    pub(crate) fn flushed(&mut self) {
+        self.trust.flushed();
+        self.written_merges.clone_from(&self.seen_merges);
+    }
+
+    /// Another process goes on with the same ledger.
+    pub(crate) fn restarts(&mut self, now: At) {
+        self.began = now;
+        self.trust.restarts();
+        self.seen_merges.clone_from(&self.written_merges);
+    }
+
+    /// The record of a line can be read no more.
+    pub(crate) fn record_is_broken(&mut self, line: Line) {
+        self.accounts.lines.entry(line).or_default().breaks();
+    }
+
+    /// The whole ledger can be read no more, until it is lost.
+    pub(crate) fn ledger_is_garbage(&mut self) {
+        self.ledger_is_lost();
+        self.garbage = true;
+    }
+
+    pub(crate) fn is_ledger_garbage(&self) -> bool {
+        self.garbage
     }
 
     /// These lines are asked for from now on: whatever is of others goes.

@@ -57,21 +57,40 @@ pub(crate) struct Trust {
     pub(crate) most: Duration,
     surely: Option<At>,
     perhaps: Option<At>,
+    /// What is surely written of it.
+    written: Duration,
 }
+
+/// What is between two questions further apart, nobody saw.
+const LONGEST_STEP: Duration = Duration::from_mins(45);
+
+/// Less than that is not worth writing.
+const UNWRITTEN: Duration = Duration::from_secs(61);
 
 impl Trust {
     /// Somebody asked, and did not wait for what the program learned.
     pub(crate) fn may_have_asked(&mut self, now: At) {
         let before = self.perhaps.replace(now);
-        self.most += before.map_or(Duration::ZERO, |before| now.saturating_sub(before));
+        self.most += before.map_or(Duration::ZERO, |before| now.saturating_sub(before).min(LONGEST_STEP));
+    }
+
+    /// It is written.
+    pub(crate) fn flushed(&mut self) {
+        self.written = self.written.max(self.least.saturating_sub(UNWRITTEN));
+    }
+
+    /// Another process goes on: nobody watched meanwhile.
+    pub(crate) fn restarts(&mut self) {
+        self.least = self.written;
+        (self.surely, self.perhaps) = (None, None);
     }
 
     pub(crate) fn asked(&mut self, now: At, surely: bool, perhaps: bool) {
         if let Some(before) = self.surely.filter(|_| surely) {
-            self.least += now.saturating_sub(before);
+            self.least += now.saturating_sub(before).min(LONGEST_STEP);
         }
         if let Some(before) = self.perhaps.filter(|_| perhaps) {
-            self.most += now.saturating_sub(before);
+            self.most += now.saturating_sub(before).min(LONGEST_STEP);
         }
         self.surely = surely.then_some(now);
         self.perhaps = perhaps.then_some(now);

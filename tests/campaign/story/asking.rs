@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::{Entry, Story};
 use crate::{
     hub::{Line, Question},
-    mutations::Mutation,
     oracle::{Standing, Violation},
     stage::Reply,
 };
@@ -61,15 +60,19 @@ impl Story {
     async fn ask(&mut self, entry: &Entry) -> Result<(), Violation> {
         let (question, parameters) = asked(entry);
         let program = self.rng.usize(..self.stage.programs());
+        let before = self.before_record(program).await;
         let reply = self.stage.ask(program, &parameters, &mut self.rng).await;
         let now = self.now();
         let heard = self.world.oracle.hears(&question, &reply, now);
         self.tell_answer(&question, &reply, heard.as_ref().ok().map(|answer| answer.standing));
         heard?;
         // Somebody ends the program the moment that the answer is there.
-        if self.mutation == Some(Mutation::RecordAfterSend) && self.rng.u8(..40) == 0 {
-            self.stage.restart(program).await;
-            self.note("a crash, after which the ledger is said to be as it was");
+        if let Some(before) = before
+            && self.rng.u8(..40) == 0
+        {
+            self.stage.restart(program, &before, None).await;
+            self.world.oracle.restarts(self.stage.now);
+            self.note("a crash, after which the ledger is as it was before the question");
         }
         Ok(())
     }
@@ -94,40 +97,10 @@ impl Story {
         );
         self.note(&text);
     }
-
-    /// The program ends and is started again; perhaps in the middle of a question.
-    pub(super) async fn restart(&mut self, under_way: bool) {
-        let program = self.rng.usize(..self.stage.programs());
-        if under_way {
-            self.hang_up().await;
-            self.tally.count("kills while a question was under way");
-        }
-        self.stage.restart(program).await;
-        self.tally.count("restarts");
-        self.tally.count("ledgers lost");
-        self.world.oracle.ledger_is_lost();
-        self.note("restart: the ledger is lost");
-    }
-
-    /// Somebody asks and does not wait for the answer.
-    pub(super) async fn hang_up(&mut self) {
-        if self.listed.is_empty() {
-            self.list();
-        }
-        let entry = self.listed[self.rng.usize(..self.listed.len())].clone();
-        let (question, parameters) = asked(&entry);
-        let turns = self.rng.u32(..60);
-        let program = self.rng.usize(..self.stage.programs());
-        self.stage.hang_up(program, &parameters, turns).await;
-        let now = self.now();
-        self.world.oracle.hung_up(&question, now);
-        self.tally.count("callers that hung up");
-        self.note(&format!("somebody asks for {} and hangs up", question.branch));
-    }
 }
 
 /// The question of an entry, and its parameters.
-fn asked(entry: &Entry) -> (Question, Value) {
+pub(super) fn asked(entry: &Entry) -> (Question, Value) {
     let Question { branch, number, head } = &entry.question;
     let question = Question {
         branch: Rc::clone(branch),

@@ -1,6 +1,7 @@
 //! One seed is one story: a world, a generator, and what happens in some hours of polling.
 
 mod asking;
+mod restarts;
 
 use std::{rc::Rc, time::Duration};
 
@@ -37,8 +38,8 @@ pub(crate) fn tell(seed: u64, mutation: Option<Mutation>) -> Told {
         story.tally.stories += 1;
         let withdrawn = story.world.oracle.withdrawn_on_trust;
         story.tally.add_events("previews withdrawn by a lost ledger that was trusted again", withdrawn);
-        let of_none = story.world.oracle.heads_of_none;
-        story.tally.add_events("empty lists for a head that no line of the name has", of_none);
+        let refused = story.world.oracle.refused_names;
+        story.tally.add_events("names refused that had nothing, after a restart", refused);
         Told { tally: story.tally, log: story.log, violation }
     })
 }
@@ -137,6 +138,7 @@ impl Story {
             self.event(Event::TroubleEnds(id));
         }
         self.event(Event::CatchesUp);
+        self.event(Event::LedgerIsTakenAway);
         self.pass(Duration::from_secs(3700));
         for _ in 0..5 {
             self.sweep().await?;
@@ -185,7 +187,11 @@ impl Story {
             }
             910..930 => self.restart(false).await,
             930..945 => self.restart(true).await,
-            945..975 => self.hang_up().await,
+            945..970 => self.hang_up().await,
+            970..985 => {
+                let program = self.rng.usize(..self.stage.programs());
+                self.flush(program).await;
+            }
             _ => {
                 let by = TimeDelta::seconds(self.rng.i64(-90_000..90_000));
                 self.stage.jump_wall(by);
@@ -274,6 +280,14 @@ impl Story {
                 self.world.oracle.lags(now, false);
                 self.world.oracle.weather.trouble_ends(now, false, Duration::ZERO);
                 "GitHub catches up".to_owned()
+            }
+            Event::LedgerIsTakenAway => {
+                if !self.world.oracle.is_ledger_garbage() {
+                    return;
+                }
+                self.stage.take_ledger_away(0);
+                self.world.oracle.ledger_is_lost();
+                "the ledger is taken away".to_owned()
             }
         };
         self.note(&text);
