@@ -6,7 +6,7 @@
 //! stage   the program and its time       oracle   what may be answered, by the promises alone
 //! ```
 //!
-//! `cargo test --test campaign` tells some hundred stories, then breaks one rule after the other and expects the oracle
+//! `cargo test --test campaign` tells a hundred stories, then breaks one rule after the other and expects the oracle
 //! to object. By hand: `-- --seeds 100000`, `-- --seed 4711`.
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
