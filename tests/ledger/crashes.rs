@@ -2,10 +2,7 @@
 
 use std::{
     fs,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::mpsc::{Sender, channel},
 };
 
 use lastgreen_sim::{Fault, Target, What};
@@ -22,7 +19,7 @@ const ROUNDS: u32 = 15;
 const BRANCHES: usize = 8;
 
 /// Asks about all branches until the program is gone; the digests that came, in their order, by branch.
-fn ask_until_killed(address: std::net::SocketAddr, answers: &AtomicUsize) -> Vec<(usize, String)> {
+fn ask_until_killed(address: std::net::SocketAddr, answers: &Sender<()>) -> Vec<(usize, String)> {
     let mut received = Vec::new();
     loop {
         for branch in 0..BRANCHES {
@@ -33,7 +30,8 @@ fn ask_until_killed(address: std::net::SocketAddr, answers: &AtomicUsize) -> Vec
                 client.reply()
             });
             let Ok(reply) = asked else { return received };
-            answers.fetch_add(1, Ordering::Relaxed);
+            // Nobody counts any more once there were enough.
+            let _ = answers.send(());
             if let Some(digest) = digest(&reply.body) {
                 received.push((branch, digest));
             }
@@ -62,19 +60,14 @@ async fn what_was_received_outlives_every_kill() {
     let mut random = fastrand::Rng::with_seed(7);
     for round in 1..=ROUNDS {
         let serving = Serving::start(&config);
-        let (address, answers) = (serving.plugin, Arc::new(AtomicUsize::new(0)));
-        let client = {
-            let answers = Arc::clone(&answers);
-            std::thread::spawn(move || ask_until_killed(address, &answers))
-        };
+        let (address, (answer, answers)) = (serving.plugin, channel());
+        let client = std::thread::spawn(move || ask_until_killed(address, &answer));
         for (branch, builds) in builds.iter_mut().enumerate() {
             builds.push(stage.pushed(&format!("branch-{branch}"), &format!("c{branch}-{round}")));
         }
         // So many answers later, wherever it is then.
         let enough = random.usize(0..2 * BRANCHES);
-        while answers.load(Ordering::Relaxed) < enough {
-            tokio::task::yield_now().await;
-        }
+        assert_eq!(answers.iter().take(enough).count(), enough);
         serving.kill();
         for (branch, digest) in client.join().unwrap() {
             note(&builds[branch], &mut last[branch], &digest);
