@@ -51,8 +51,13 @@ impl ManualClock {
 
     /// Completes once nobody waits for this clock: nothing is under way whose time could run out.
     pub async fn idle(&self) {
+        self.sleeping_at_most(0).await;
+    }
+
+    /// Completes once at most `count` tasks wait for this clock: idle, but for those that always do.
+    pub async fn sleeping_at_most(&self, count: usize) {
         let mut changes = self.state.subscribe();
-        let _ = changes.wait_for(|state| state.sleepers.is_empty()).await;
+        let _ = changes.wait_for(|state| state.sleepers.len() <= count).await;
     }
 
     /// Completes once a task waits for a moment that is at most `limit` away, and tells how far it is.

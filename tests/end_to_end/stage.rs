@@ -25,6 +25,9 @@ pub(crate) const REPO: &str = "myorg/myrepo";
 pub(crate) const FRONT: &str = "myorg/front";
 pub(crate) const BACK: &str = "myorg/back";
 
+/// The tasks that wait for the clock all the time: one looks after the ledger, the other forgets.
+const BACKGROUND: usize = 2;
+
 const TOKEN: &str = "strong-password";
 
 /// What the kubelet and every other client would accept for an image.
@@ -207,7 +210,7 @@ impl Stage {
             client.reply()
         };
         let reply = Reply(tokio::task::spawn_blocking(ask).await.unwrap());
-        self.clock.idle().await;
+        self.clock.sleeping_at_most(BACKGROUND).await;
         reply
     }
 }
