@@ -231,6 +231,7 @@ fn config(sim: &Sim, secrets: &Path) -> anyhow::Result<Config> {
     let text = format!(
         r#"
 tokenFile: {token}
+ledger: {{ url: "memory:" }}
 github:
   api: {github}
   auth: {{ tokenFile: {github_token} }}
