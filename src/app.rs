@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
+use futures_util::future::join_all;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -136,7 +137,8 @@ impl App {
     }
 }
 
-/// What is done beside the answering: the ledger is looked after, and what nobody needs any more is forgotten.
+/// What is done beside the answering: what is asked for is kept fresh, the ledger is looked after, and what nobody needs
+/// any more is forgotten.
 fn background(
     ledger: &Arc<Ledger>,
     generators: &BTreeMap<Arc<str>, Arc<Generator>>,
@@ -144,6 +146,7 @@ fn background(
     clock: &SharedClock,
 ) -> Vec<Background> {
     let (keeper, lines) = (Arc::clone(ledger), Arc::clone(ledger));
+    let fresh = generators.clone();
     let (generators, clock) = (generators.clone(), Arc::clone(clock));
     let forgetting = Background::new("forgetting", move |mut stop| async move {
         loop {
@@ -161,12 +164,20 @@ fn background(
             }
         }
     });
+    let refreshing = Background::new("refreshing", move |stop| async move {
+        let all = fresh.values().map(|generator| {
+            let mut stop = stop.clone();
+            async move { generator.keep_fresh(stop.told()).await }
+        });
+        join_all(all).await;
+        Ok(())
+    });
     // Told to end last: it writes what is left.
     let keeping = Background::new("the ledger", move |mut stop| async move {
         keeper.keep(stop.told()).await;
         Ok(())
     });
-    vec![forgetting, keeping]
+    vec![refreshing, forgetting, keeping]
 }
 
 /// The ledger alone.
@@ -268,6 +279,7 @@ fn build_options(name: &Arc<str>, generator: config::Generator) -> BuildOptions 
         forks: generator.forks == config::Forks::Allow,
         pending: generator.refresh.pending,
         settled: generator.refresh.settled,
+        ahead: generator.refresh.ahead,
     }
 }
 

@@ -57,7 +57,7 @@ pub struct GeneratorOptions {
 #[derive(Debug)]
 pub struct Generator {
     options: GeneratorOptions,
-    build: BuildPart,
+    build: Arc<BuildPart>,
     ledger: Arc<Ledger>,
     clock: SharedClock,
 }
@@ -100,7 +100,7 @@ enum Decision {
 impl Generator {
     /// A generator with one build part.
     pub fn new(options: GeneratorOptions, build: BuildPart, ledger: Arc<Ledger>, clock: SharedClock) -> Self {
-        Self { options, build, ledger, clock }
+        Self { options, build: Arc::new(build), ledger, clock }
     }
 
     /// Its name.
@@ -151,6 +151,11 @@ impl Generator {
             (Outcome::Ready(build), Some(meant)) => Some(self.item(build, &images_of(build), meant, &meant.branch)),
             _ => None,
         }
+    }
+
+    /// Keeps fresh what is asked for, until `end` completes; of several replicas the one that leads does.
+    pub async fn keep_fresh(&self, end: impl Future<Output = ()>) {
+        Arc::clone(&self.build).keep_fresh(|| self.ledger.leads(), end).await;
     }
 
     /// Forgets lines that nobody has asked for as long as that, and that GitHub says are closed or gone.

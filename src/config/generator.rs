@@ -14,6 +14,7 @@ pub(super) mod defaults {
 
     pub(crate) const PENDING: Duration = Duration::from_secs(15);
     pub(crate) const SETTLED: Duration = Duration::from_mins(5);
+    pub(crate) const AHEAD: bool = true;
     pub(crate) const SETTLE: Duration = Duration::from_secs(15);
     pub(crate) const IGNORE: [&str; 1] = ["argocd/*"];
     pub(crate) const WALK: u32 = 20;
@@ -71,7 +72,7 @@ fn generator(field: &Field<'_>) -> Option<Generator> {
     let hold = map.or("hold", Hold::Forever, hold);
     let forks =
         map.or("forks", Forks::Refuse, |field| field.choice(&[("refuse", Forks::Refuse), ("allow", Forks::Allow)]));
-    let usual = Refresh { pending: defaults::PENDING, settled: defaults::SETTLED };
+    let usual = Refresh { pending: defaults::PENDING, settled: defaults::SETTLED, ahead: defaults::AHEAD };
     let refresh = map.or("refresh", usual, refresh);
     let build = map.require("build", "a map with `repository` and `images`").and_then(|field| build(&field));
     map.finish(&["tokenFile", "allow", "sql", "plugins"]);
@@ -91,12 +92,13 @@ fn hold(field: &Field<'_>) -> Option<Hold> {
 }
 
 fn refresh(field: &Field<'_>) -> Option<Refresh> {
-    let mut map = field.map("a map with `pending` and `settled`")?;
+    let mut map = field.map("a map with `pending`, `settled` and `ahead`")?;
     let range = Duration::from_secs(5)..=Duration::from_mins(10);
     let pending = map.or("pending", defaults::PENDING, |field| field.duration(range));
     let settled_field = map.get("settled");
     let range = Duration::from_secs(5)..=Duration::from_hours(1);
     let settled = settled_field.as_ref().map_or(Some(defaults::SETTLED), |field| field.duration(range));
+    let ahead = map.or("ahead", defaults::AHEAD, Field::boolean);
     let whole = map.whole().clone();
     map.finish(&[]);
     let (pending, settled) = (pending?, settled?);
@@ -105,7 +107,7 @@ fn refresh(field: &Field<'_>) -> Option<Refresh> {
         let message = format!("`settled` ({settled}) must not be shorter than `pending` ({pending})");
         settled_field.as_ref().unwrap_or(&whole).error(message);
     }
-    Some(Refresh { pending, settled })
+    Some(Refresh { pending, settled, ahead: ahead? })
 }
 
 fn build(field: &Field<'_>) -> Option<Build> {

@@ -212,6 +212,8 @@ pub struct Refresh {
     pub pending: Duration,
     /// Once its head is final.
     pub settled: Duration,
+    /// Whether lines are looked at before they are asked for.
+    pub ahead: bool,
 }
 
 /// Where the last green build is looked for.

@@ -252,6 +252,10 @@ struct Refresh {
     /// Once the head is final: how long it takes to see a re-run. At least `pending`, at most `1h`.
     #[schemars(extend("default" = duration::show(generator::defaults::SETTLED)))]
     settled: Option<Time>,
+    /// Whether lines are looked at before they are asked for: those that were asked lately a little before they are too
+    /// old, and with the first question the other pull requests of the repository.
+    #[schemars(extend("default" = generator::defaults::AHEAD))]
+    ahead: Option<bool>,
 }
 
 /// Where the last green build is looked for.

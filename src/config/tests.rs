@@ -69,7 +69,7 @@ fn a_small_file_has_the_defaults() {
     assert!(config.registries.is_empty());
     let preview = &config.generators["preview"];
     assert_eq!((preview.hold, preview.forks), (Hold::Forever, Forks::Refuse));
-    let refresh = Refresh { pending: Duration::from_secs(15), settled: Duration::from_mins(5) };
+    let refresh = Refresh { pending: Duration::from_secs(15), settled: Duration::from_mins(5), ahead: true };
     assert_eq!(preview.refresh, refresh);
     assert_eq!(preview.build.repository.to_string(), "myorg/myrepo");
     assert_eq!(preview.build.images.len(), 1);

@@ -10,6 +10,7 @@ mod answer;
 mod checks;
 mod image;
 mod line;
+mod listing;
 mod names;
 mod output;
 mod question;
@@ -24,6 +25,7 @@ pub use self::{
     checks::{Check, CheckState, Source},
     image::{Digest, ImageName, Tag},
     line::{Chosen, Line, NoLine, choose, lines_of_name},
+    listing::{Listed, Listing},
     names::{Branch, CommitSha, NameError, Repo, excerpt, looks_unrendered},
     output::{OutputContext, OutputImage, OutputTemplate},
     question::{Question, QuestionError},

@@ -116,7 +116,7 @@ impl Fault {
         match kind {
             "RATE_LIMITED" | "RATE_LIMIT" => Meaning::Limit,
             _ if is_limit(&self.message) => Meaning::Limit,
-            "NOT_FOUND" if self.is_at(&["repository", "pull"]) => Meaning::Tolerable,
+            "NOT_FOUND" if self.is_at(&["repository", "pull"]) || self.is_at_one_of_many() => Meaning::Tolerable,
             "NOT_FOUND" if self.is_at(&["repository"]) => Meaning::Failure(no_repository(repo)),
             "FORBIDDEN" | "INSUFFICIENT_SCOPES" => match self.forbidden() {
                 None => Meaning::Tolerable,
@@ -157,6 +157,15 @@ impl Fault {
              statuses: read (a classic token: `repo`)"
                 .to_owned()
         })
+    }
+
+    /// Whether it concerns one pull request of those that were asked for together, as `p0`, `p1` and so on.
+    fn is_at_one_of_many(&self) -> bool {
+        let one = |name: &str| name.strip_prefix('p').is_some_and(|rest| rest.parse::<u32>().is_ok());
+        let mut names = self.names();
+        self.path.as_ref().is_some_and(|path| path.len() == 2)
+            && names.next() == Some("repository")
+            && names.next().is_some_and(one)
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
@@ -221,8 +230,13 @@ mod tests {
         assert_eq!(meaning(at(&["checkSuite", "workflowRun"])), Meaning::Tolerable);
         assert_eq!(kind(at(&["checkSuite"])), Kind::Forbidden);
         assert_eq!(kind(at(&[])), Kind::Forbidden);
-        let missing = json!({ "type": "NOT_FOUND", "path": ["repository", "pull"], "message": "Could not resolve to a PullRequest with the number of 7." });
-        assert_eq!(meaning(missing), Meaning::Tolerable);
+        for alias in ["pull", "p0", "p24"] {
+            let missing = json!({ "type": "NOT_FOUND", "path": ["repository", alias], "message": "Could not resolve to a PullRequest with the number of 7." });
+            assert_eq!(meaning(missing), Meaning::Tolerable, "{alias}");
+        }
+        for path in [json!(["repository", "pulls"]), json!(["repository", "p1", "commits"]), json!(["x", "p1"])] {
+            assert_eq!(kind(json!({ "type": "NOT_FOUND", "path": path, "message": "" })), Kind::Unavailable);
+        }
         assert_eq!(kind(json!({ "type": "NOT_FOUND", "path": ["repository"], "message": "" })), Kind::NotFound);
         assert_eq!(
             kind(json!({ "type": "NOT_FOUND", "path": ["repository", "pull", "commits"], "message": "" })),

@@ -4,11 +4,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     ChecksPage,
-    transport::malformed,
+    transport::{Answer, malformed},
     wire::{self, Context},
 };
 use crate::{
-    domain::{Check, CheckState, Commit, CommitFacts, CommitSha, Commits, Pull, Repository, Source, Tip},
+    domain::{Check, CheckState, Commit, CommitFacts, CommitSha, Commits, Listed, Pull, Repository, Source, Tip},
     upstream::UpstreamError,
 };
 
@@ -45,11 +45,7 @@ impl Mapper {
     }
 
     pub(super) fn walk(&mut self, pull: &mut Pull, walk: wire::Walk) -> Result<(), UpstreamError> {
-        // GitHub goes on naming the last merge it could make; only one of this very head is its test merge.
-        pull.test_merge = walk.potential_merge_commit.and_then(|merge| {
-            let second = merge.parents.nodes.get(1).map(|parent| parent.oid.0);
-            (second == Some(pull.head)).then_some(merge.oid.0)
-        });
+        pull.test_merge = walk.potential_merge_commit.and_then(|merge| test_merge(&merge, pull.head));
         pull.commits = Some(self.own_commits(walk.commits)?);
         Ok(())
     }
@@ -86,6 +82,24 @@ pub(super) fn pull(pull: &wire::Pull) -> Result<Pull, UpstreamError> {
         test_merge: None,
         commits: None,
     })
+}
+
+/// GitHub goes on naming the last merge it could make; only one of this very head is its test merge.
+fn test_merge(merge: &wire::Merge, head: CommitSha) -> Option<CommitSha> {
+    let second = merge.parents.nodes.get(1).map(|parent| parent.oid.0);
+    (second == Some(head)).then_some(merge.oid.0)
+}
+
+/// A pull request of a page.
+pub(super) fn listed(mut listed: wire::ListedPull, answer: &Answer) -> Result<Listed, UpstreamError> {
+    let mut pull = pull(&listed.pull)?;
+    pull.test_merge = listed.potential_merge_commit.and_then(|merge| test_merge(&merge, pull.head));
+    let more = listed.commits.more()?;
+    // GitHub lists commits by their dates, so the last one need not be the head.
+    let head = listed.commits.nodes.pop().map(|node| node.commit).filter(|commit| commit.oid.0 == pull.head);
+    let state = head.and_then(|head| head.status_check_rollup).map(|rollup| rollup.state);
+    let passed = state.as_deref() == Some("SUCCESS");
+    Ok(Listed { pull, passed, more, began: answer.sent, github_time: answer.date })
 }
 
 pub(super) fn facts(facts: wire::Facts) -> Result<Option<CommitFacts>, UpstreamError> {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! GitHub      cached and coalesced questions
+//!   sweep     many lines together, before anybody waits for them
 //!   read      a document or a path each, judged as a whole
 //!   send      credential, limits, redirects, refusals
 //!   transport one exchange, through octocrab
@@ -22,18 +23,23 @@ pub(crate) mod fuzzing;
 mod map;
 mod read;
 mod send;
+mod size;
+mod sweep;
 mod transport;
 mod wire;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use self::{address::Address, auth::Authority, read::Reader, send::Sender, transport::Transport};
+use self::{
+    address::Address, auth::Authority, read::Reader, send::Sender, size::Sizes, sweep::OnItsWay, transport::Transport,
+};
 pub use self::{
     address::SetupError,
     auth::Auth,
     credential::Budget,
     diagnosis::{Diagnosis, Finding, Health},
     documents::documents,
+    sweep::{How, Promise, Sweep, Wanted},
 };
 use crate::{
     clock::{Moment, SharedClock},
@@ -43,6 +49,9 @@ use crate::{
 
 /// What errors call this upstream.
 const SERVICE: &str = "GitHub";
+
+/// How many lines are remembered.
+const SNAPSHOTS: u64 = 120_000;
 
 /// How long a commit that GitHub does not know is not asked for again.
 const ABSENT_FOR: Duration = Duration::from_secs(15);
@@ -103,7 +112,9 @@ pub struct ChecksPage {
 pub struct GitHub {
     reader: Arc<Reader>,
     clock: SharedClock,
-    snapshots: Cache<Ask, Arc<Snapshot>>,
+    snapshots: Cache<(Repo, By), Arc<Snapshot>>,
+    on_its_way: OnItsWay,
+    sizes: Sizes,
     commits: Cache<(Repo, CommitsOf, String), Arc<Commits>>,
     checks: Cache<(Repo, CommitSha, String), Arc<ChecksPage>>,
     facts: Cache<(Repo, CommitSha), Option<Arc<CommitFacts>>>,
@@ -120,7 +131,9 @@ impl GitHub {
         let authority = Authority::new(auth, pace, Arc::clone(&clock));
         Ok(Self {
             reader: Arc::new(Reader { sender, authority, failing: Failing::default() }),
-            snapshots: Cache::new(20_000, Arc::clone(&clock)),
+            snapshots: Cache::new(SNAPSHOTS, Arc::clone(&clock)),
+            on_its_way: OnItsWay::default(),
+            sizes: Sizes::default(),
             commits: Cache::new(1024, Arc::clone(&clock)),
             checks: Cache::new(1024, Arc::clone(&clock)),
             facts: Cache::new(50_000, Arc::clone(&clock)),
@@ -135,19 +148,23 @@ impl GitHub {
     /// credential cannot see, is an error.
     pub async fn snapshot(&self, ask: Ask, not_before: Moment) -> Result<Arc<Snapshot>, UpstreamError> {
         self.notice_rotation();
+        if !self.is_fresh(&ask, not_before).await {
+            self.on_its_way.arrived(&ask.repo, &ask.by, not_before).await;
+        }
+        let key = sweep::key(&ask);
         let load = {
-            let (reader, ask) = (Arc::clone(&self.reader), ask.clone());
+            let reader = Arc::clone(&self.reader);
             move || {
                 let (reader, ask) = (Arc::clone(&reader), ask.clone());
                 async move { reader.snapshot(&ask).await.map(Arc::new) }
             }
         };
-        self.snapshots.get(ask, not_before, load).await
+        self.snapshots.get(key, not_before, load).await
     }
 
     /// Whether [`GitHub::snapshot`] would answer without asking.
     pub async fn is_fresh(&self, ask: &Ask, not_before: Moment) -> bool {
-        self.snapshots.peek(ask).await.is_some_and(|(began, _)| began >= not_before)
+        self.snapshots.peek(&sweep::key(ask)).await.is_some_and(|(began, _)| began >= not_before)
     }
 
     /// Older commits than a snapshot has.

@@ -18,7 +18,8 @@ use super::{
     wire,
 };
 use crate::{
-    domain::{CommitFacts, CommitSha, Commits, Repo, Snapshot, Source},
+    clock::Moment,
+    domain::{CommitFacts, CommitSha, Commits, Listed, Repo, Repository, Snapshot, Source},
     upstream::{Failing, Kind, UpstreamError},
 };
 
@@ -31,6 +32,16 @@ pub(super) struct Reader {
     pub(super) authority: Authority,
     /// The repositories that could not be read when they were asked for last.
     pub(super) failing: Failing<Repo>,
+}
+
+/// A page of open pull requests.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) began: Moment,
+    pub(super) repository: Repository,
+    pub(super) listed: Vec<Listed>,
+    /// The cursor of the next page.
+    pub(super) next: Option<String>,
 }
 
 impl Reader {
@@ -58,6 +69,41 @@ impl Reader {
                 Ok(snapshot)
             }
         }
+    }
+
+    /// A page of open pull requests, and where the next one begins.
+    pub(super) async fn page(&self, repo: &Repo, size: u32, after: Option<&str>) -> Result<Page, UpstreamError> {
+        let variables = json!({ "page": size, "after": after });
+        let (answer, _, mut found): (_, _, wire::ListedRepository) =
+            self.repository(repo, documents::PULLS, variables).await?;
+        let next = found.pulls.more()?;
+        // What is odd about one is told to whoever asks for it.
+        let listed = found.pulls.nodes.into_iter().flatten().filter_map(|pull| map::listed(pull, &answer).ok());
+        Ok(Page { began: answer.sent, repository: map::repository(&found.identity)?, listed: listed.collect(), next })
+    }
+
+    /// Some pull requests at once, each with so many of its newest commits; those that there are.
+    pub(super) async fn together(
+        &self,
+        repo: &Repo,
+        wanted: &[(u64, u32)],
+    ) -> Result<Vec<(u64, Snapshot)>, UpstreamError> {
+        let mut variables = serde_json::Map::new();
+        for (i, (number, walk)) in wanted.iter().enumerate() {
+            variables.insert(format!("n{i}"), i32::try_from(*number).unwrap_or(i32::MAX).into());
+            variables.insert(format!("w{i}"), (*walk).clamp(1, 100).into());
+        }
+        let document = documents::together(wanted.len());
+        let (answer, grant, mut found): (_, _, wire::ManyPulls) =
+            self.repository(repo, &document, Value::Object(variables)).await?;
+        let mut snapshots = Vec::with_capacity(wanted.len());
+        for (i, (number, _)) in wanted.iter().enumerate() {
+            let Some(Some(pull)) = found.pulls.remove(&format!("p{i}")) else { continue };
+            let Ok(snapshot) = of_pull(&answer, &found.identity, Some(pull)) else { continue };
+            reads_checks(&grant, &found.identity, &snapshot)?;
+            snapshots.push((*number, snapshot));
+        }
+        Ok(snapshots)
     }
 
     pub(super) async fn more_commits(
@@ -193,7 +239,15 @@ pub(super) fn repository<R: DeserializeOwned>(body: &[u8], repo: &Repo) -> Resul
 }
 
 pub(super) fn by_number(answer: &Answer, found: &mut wire::PullRepository) -> Result<Snapshot, UpstreamError> {
-    let pull = found.pull.take().map(|whole| {
+    of_pull(answer, &found.identity, found.pull.take())
+}
+
+fn of_pull(
+    answer: &Answer,
+    identity: &wire::Identity,
+    pull: Option<wire::WholePull>,
+) -> Result<Snapshot, UpstreamError> {
+    let pull = pull.map(|whole| {
         let mut pull = map::pull(&whole.pull)?;
         Mapper::default().walk(&mut pull, whole.walk)?;
         Ok::<_, UpstreamError>(pull)
@@ -201,7 +255,7 @@ pub(super) fn by_number(answer: &Answer, found: &mut wire::PullRepository) -> Re
     Ok(Snapshot {
         began: answer.sent,
         github_time: answer.date,
-        repository: map::repository(&found.identity)?,
+        repository: map::repository(identity)?,
         own_branch: None,
         pulls: pull.transpose()?.into_iter().collect(),
         more_pulls: false,

@@ -1,6 +1,8 @@
 //! GitHub's data as its documents ask for them; a `null` where none is expected fails the whole answer, and so does a
 //! field that is not there where its `null` would mean "none".
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 
@@ -119,6 +121,51 @@ pub(super) struct WholePull {
     pub(super) pull: Pull,
     #[serde(flatten)]
     pub(super) walk: Walk,
+}
+
+/// A page of open pull requests; one that is gone while it is listed is a `null`.
+#[derive(Debug, Deserialize)]
+pub(super) struct ListedRepository {
+    #[serde(flatten)]
+    pub(super) identity: Identity,
+    pub(super) pulls: Forwards<Option<ListedPull>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ListedPull {
+    #[serde(flatten)]
+    pub(super) pull: Pull,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) potential_merge_commit: Option<Merge>,
+    pub(super) commits: Backwards<ListedCommit>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ListedCommit {
+    pub(super) commit: ListedHead,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ListedHead {
+    pub(super) oid: Oid,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) status_check_rollup: Option<ListedRollup>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ListedRollup {
+    pub(super) state: String,
+}
+
+/// Some pull requests by their aliases.
+#[derive(Debug, Deserialize)]
+pub(super) struct ManyPulls {
+    #[serde(flatten)]
+    pub(super) identity: Identity,
+    #[serde(flatten)]
+    pub(super) pulls: HashMap<String, Option<WholePull>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -178,7 +178,7 @@ impl Ledger {
             return Ok(());
         }
         let mut batch = Batch { lines, ..Batch::default() };
-        self.commit(&mut batch, Moment::START, until).await.map(drop)
+        self.commit(&mut batch, until).await.map(drop)
     }
 
     /// Writes what no answer waits for, if there is anything; in a task of its own, so that nothing is lost between
@@ -231,7 +231,7 @@ impl Ledger {
             return Ok(());
         }
         let (watches, asked) = (batch.watches.clone(), batch.asked.clone());
-        if let Committed::After(_) = self.commit(&mut batch, self.clock.now(), until).await? {
+        if let Committed::After(_) = self.commit(&mut batch, until).await? {
             let mut memory = self.memory();
             for (key, seconds) in watches {
                 memory.mirror.watches.entry(key).or_default().written = seconds;

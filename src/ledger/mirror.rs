@@ -137,7 +137,8 @@ impl Mirror {
     }
 
     /// Keeps what this process has written.
-    pub(super) fn wrote(&mut self, line: &LineWrite, change: i64, as_of: Moment) {
+    pub(super) fn wrote(&mut self, line: &LineWrite, change: i64) {
+        let as_of = line.as_of;
         let lost = self.lines.get(&line.key).filter(|entry| matches!(entry.stored, Stored::Lost(_)));
         let as_of = lost.map_or(as_of, |entry| entry.as_of.max(as_of));
         self.put(&line.key, state_of(&line.fact), branch_of(&line.fact), (change, as_of, None));
@@ -266,6 +267,7 @@ impl Mirror {
             key: key.clone(),
             expected: entry.change,
             fact,
+            as_of: entry.as_of,
             asked_at: entry.asked.at,
             unless_asked_since: u64::MAX,
         };

@@ -76,6 +76,8 @@ pub(super) struct LineWrite {
     /// The change that is to be replaced; 0 for none.
     pub(super) expected: i64,
     pub(super) fact: Fact,
+    /// As of when it is right: a read of GitHub that began before must not replace it.
+    pub(super) as_of: Moment,
     /// When it was asked, in seconds since 1970.
     pub(super) asked_at: u64,
     /// It must not have been asked since then, in seconds since 1970, whoever was asked.

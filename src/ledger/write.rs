@@ -2,6 +2,8 @@
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
+
 use super::{
     Candidate, Known, Ledger, LedgerError, LineKey, Record, Recorded,
     mirror::{Judged, Mirror},
@@ -12,6 +14,12 @@ use crate::{clock::Moment, domain::Line};
 
 /// How often a write is tried that others cross.
 const TRIES: usize = 4;
+
+/// What is said where others crossed each of them.
+const CROSSED: &str = "other replicas changed the same line again and again";
+
+/// What is said of a bug.
+const BROKE_DOWN: &str = "a write broke down; the log says where";
 
 /// What is to be done about a line: nothing but to tell this, or to write the fact and then tell that.
 type Plan<T> = ControlFlow<T, (Fact, T)>;
@@ -35,23 +43,65 @@ impl Ledger {
         let recorded_at = self.clock.wall();
         let plan = {
             let (key, candidate) = (key.clone(), candidate.clone());
-            move |mirror: &mut Mirror| match mirror.judge(&key, &candidate) {
-                Judged::Known { clock_ran: false } => Plan::Break(Recorded::Yes),
-                Judged::Superseded(record) => Plan::Break(Recorded::Superseded(record)),
-                Judged::Known { clock_ran: true } | Judged::New => {
-                    let Candidate { build, branch, own, .. } = candidate.clone();
-                    // Images that are not configured any more are facts of the same build all the same.
-                    let build =
-                        mirror.item(&key).map_or_else(|| build.clone(), |known| build.with_more_of(&known.build));
-                    Plan::Continue((Fact::Item(Record { build, branch, own, recorded_at }), Recorded::Yes))
-                }
-            }
+            move |mirror: &mut Mirror| plan(mirror, &key, &candidate, recorded_at)
         };
         match self.write(key.clone(), until, candidate.as_of, plan).await {
             // Only the hold's clock could not be put back; that is tried again with the next answer.
             Err(_) if recorded => Ok(Recorded::Yes),
             written => written,
         }
+    }
+
+    /// Records builds that were found before anybody asked for them, in one transaction; tells how many were new. What
+    /// is not recorded here is recorded when it is asked for.
+    pub async fn record_ahead(
+        self: &Arc<Self>,
+        found: Vec<(LineKey, Candidate)>,
+        until: Moment,
+    ) -> Result<usize, LedgerError> {
+        let this = Arc::clone(self);
+        let work = tokio::spawn(async move { this.record_ahead_here(&found, until).await });
+        work.await.map_err(|_| LedgerError::new(BROKE_DOWN))?
+    }
+
+    async fn record_ahead_here(&self, found: &[(LineKey, Candidate)], until: Moment) -> Result<usize, LedgerError> {
+        let recorded_at = self.clock.wall();
+        let _alone = self.writing.lock().await;
+        for _ in 0..TRIES {
+            self.refresh(until).await?;
+            let mut batch = {
+                let mut memory = self.memory();
+                let mut lines: Vec<LineWrite> = Vec::new();
+                for (key, candidate) in found {
+                    // The same line may have been found by its number and by its branch.
+                    if lines.iter().any(|line| line.key == *key) {
+                        continue;
+                    }
+                    let Plan::Continue((fact, _)) = plan(&mut memory.mirror, key, candidate, recorded_at) else {
+                        continue;
+                    };
+                    let asked_at = memory.mirror.lines.get(key).map_or(0, |entry| entry.asked.at);
+                    lines.push(LineWrite {
+                        key: key.clone(),
+                        expected: memory.mirror.known(key).1,
+                        fact,
+                        as_of: candidate.as_of,
+                        asked_at: if asked_at == 0 { self.seconds() } else { asked_at },
+                        unless_asked_since: u64::MAX,
+                    });
+                }
+                if lines.is_empty() {
+                    return Ok(0);
+                }
+                Batch { lines, ..std::mem::take(&mut memory.pending) }
+            };
+            let count = batch.lines.len();
+            match self.commit(&mut batch, until).await? {
+                Committed::After(_) => return Ok(count),
+                Committed::Conflict => self.catch_up(until).await?,
+            }
+        }
+        Err(LedgerError::new(CROSSED))
     }
 
     /// Lets a line take over what was recorded for another one, as of then, unless something was recorded for it since
@@ -132,9 +182,10 @@ impl Ledger {
             return Ok(false);
         }
         let fact = Fact::Forgotten;
-        let line = LineWrite { key: key.clone(), expected, fact, asked_at, unless_asked_since };
+        let as_of = self.clock.now();
+        let line = LineWrite { key: key.clone(), expected, fact, as_of, asked_at, unless_asked_since };
         let mut batch = Batch { lines: vec![line], ..Batch::default() };
-        if self.commit(&mut batch, self.clock.now(), until).await? == Committed::Conflict {
+        if self.commit(&mut batch, until).await? == Committed::Conflict {
             // Another replica was asked; it is not looked at again before long.
             self.memory().mirror.asked(key, asked_at);
             return Ok(false);
@@ -167,7 +218,7 @@ impl Ledger {
     ) -> Result<T, LedgerError> {
         let this = Arc::clone(self);
         let work = tokio::spawn(async move { this.write_here(key, until, as_of, plan).await });
-        work.await.map_err(|_| LedgerError::new("a write broke down; the log says where"))?
+        work.await.map_err(|_| LedgerError::new(BROKE_DOWN))?
     }
 
     async fn write_here<T>(
@@ -193,26 +244,22 @@ impl Ledger {
                     key: key.clone(),
                     expected,
                     fact,
+                    as_of,
                     asked_at,
                     unless_asked_since: u64::MAX,
                 });
                 (batch, tell)
             };
-            match self.commit(&mut batch, as_of, until).await? {
+            match self.commit(&mut batch, until).await? {
                 Committed::After(_) => return Ok(tell),
                 Committed::Conflict => self.catch_up(until).await?,
             }
         }
-        Err(LedgerError::new("other replicas changed the same line again and again"))
+        Err(LedgerError::new(CROSSED))
     }
 
     /// Commits a batch and keeps it in memory; what was not written, lines aside, waits for the next one.
-    pub(super) async fn commit(
-        &self,
-        batch: &mut Batch,
-        as_of: Moment,
-        until: Moment,
-    ) -> Result<Committed, LedgerError> {
+    pub(super) async fn commit(&self, batch: &mut Batch, until: Moment) -> Result<Committed, LedgerError> {
         let (id, change) = {
             let memory = self.memory();
             (memory.id.clone().unwrap_or_default(), memory.mirror.change)
@@ -223,7 +270,7 @@ impl Ledger {
             let mut change = first;
             for line in &batch.lines {
                 change += 1;
-                memory.mirror.wrote(line, change, as_of);
+                memory.mirror.wrote(line, change);
             }
             for (key, _) in &batch.held {
                 change += 1;
@@ -235,5 +282,19 @@ impl Ledger {
             memory.pending.put_back(std::mem::take(batch));
         }
         committed
+    }
+}
+
+/// What is to be done about a build that was found.
+fn plan(mirror: &mut Mirror, key: &LineKey, candidate: &Candidate, recorded_at: DateTime<Utc>) -> Plan<Recorded> {
+    match mirror.judge(key, candidate) {
+        Judged::Known { clock_ran: false } => Plan::Break(Recorded::Yes),
+        Judged::Superseded(record) => Plan::Break(Recorded::Superseded(record)),
+        Judged::Known { clock_ran: true } | Judged::New => {
+            let Candidate { build, branch, own, .. } = candidate.clone();
+            // Images that are not configured any more are facts of the same build all the same.
+            let build = mirror.item(key).map_or_else(|| build.clone(), |known| build.with_more_of(&known.build));
+            Plan::Continue((Fact::Item(Record { build, branch, own, recorded_at }), Recorded::Yes))
+        }
     }
 }

@@ -66,11 +66,7 @@ impl MeantLine {
 impl BuildPart {
     /// Reads GitHub, and asks the registry for what the given head would need at the same time.
     pub(super) async fn read(&self, question: &Question, since: Moment) -> Result<Reading, UpstreamError> {
-        let ask = Ask {
-            repo: self.options.repository.clone(),
-            by: question.number.map_or_else(|| By::Branch(question.branch.clone()), By::Number),
-            walk: self.options.walk,
-        };
+        let ask = self.ask(question);
         let in_memory = self.github.is_fresh(&ask, since).await;
         let snapshot = match question.head_sha.filter(|_| !in_memory) {
             None => self.github.snapshot(ask, since).await?,

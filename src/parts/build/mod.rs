@@ -8,8 +8,10 @@
 //! What comes out is a [`Resolution`]: *ready* with a build, *not yet*, or *unknown*, and everything that was
 //! considered. Whether that is answered, held or refused is decided one floor up.
 
+mod ahead;
 mod considered;
 mod gate;
+mod hot;
 mod images;
 mod line;
 mod provenance;
@@ -25,11 +27,11 @@ pub use self::{
     renewal::Renewed,
     resolution::{Meant, Outcome, Resolution},
 };
-use self::{images::ImageFinder, line::Reading, sightings::Sightings, walk::View};
+use self::{hot::Hot, images::ImageFinder, line::Reading, sightings::Sightings, walk::View};
 use crate::{
     clock::{Moment, SharedClock},
     domain::{ChainEnd, CiPolicy, ImageSpec, NoLine, Question, QuestionError, Repo},
-    github::GitHub,
+    github::{Ask, GitHub},
     ledger::Ledger,
     registry::Registries,
 };
@@ -57,6 +59,8 @@ pub struct BuildOptions {
     pub pending: Duration,
     /// How old a final one may be.
     pub settled: Duration,
+    /// Whether lines are looked at before they are asked for.
+    pub ahead: bool,
 }
 
 /// Answers for the commits and images of one repository.
@@ -66,6 +70,7 @@ pub struct BuildPart {
     ledger: Arc<Ledger>,
     finder: ImageFinder,
     sightings: Arc<Sightings>,
+    hot: Hot,
     clock: SharedClock,
 }
 
@@ -88,7 +93,7 @@ impl BuildPart {
             ledger: Arc::clone(&ledger),
             sightings: Arc::clone(&sightings),
         };
-        Self { options, github, ledger, finder, sightings, clock }
+        Self { options, github, ledger, finder, sightings, hot: Hot::default(), clock }
     }
 
     /// The repository.
@@ -106,14 +111,30 @@ impl BuildPart {
     ///
     /// # Errors
     /// Only for a question that no pull request can cause.
-    pub async fn resolve(&self, question: &Question, thorough: bool) -> Result<Resolution, QuestionError> {
+    pub async fn resolve(
+        self: &Arc<Self>,
+        question: &Question,
+        thorough: bool,
+    ) -> Result<Resolution, QuestionError> {
+        let since = self.clock.now() - self.options.settled;
+        if !thorough {
+            let in_memory = self.github.is_fresh(&self.ask(question), since).await;
+            self.notice(question, in_memory);
+        }
+        let (resolution, began) = self.resolve_read(question, thorough).await?;
+        self.looked(question, &resolution, began, None);
+        Ok(resolution)
+    }
+
+    /// The same, and when GitHub was asked for what it rests on.
+    async fn resolve_read(&self, question: &Question, thorough: bool) -> Result<(Resolution, Moment), QuestionError> {
         let asked = self.clock.now();
         // Final heads may be old; what turns out not to be final is looked at again, if memory is older than that.
         let mut since = asked - self.options.settled;
         loop {
             let reading = match self.read(question, since).await {
                 Ok(reading) => reading,
-                Err(error) => return Ok(self.unread(question, &error)),
+                Err(error) => return Ok((self.unread(question, &error), asked)),
             };
             let began = reading.snapshot.began;
             let resolution = self.consider(question, &reading, asked, thorough).await?;
@@ -123,14 +144,24 @@ impl BuildPart {
                 _ if heard.is_some_and(|heard| began < heard) => heard.unwrap_or(asked),
                 // What memory shows does not fit: a newer read may, or the second read is due.
                 Resolution { doubted: Some(doubt), .. } if doubt.is_new || doubt.again_at <= asked => asked,
-                Resolution { is_final: true, .. } => return Ok(resolution),
-                _ => asked - self.options.pending,
+                Resolution { is_final: true, .. } => return Ok((resolution, began)),
+                _ => asked - self.patience(&resolution),
             };
             if began >= since_again {
-                return Ok(resolution);
+                return Ok((resolution, began));
             }
             since = since_again;
         }
+    }
+
+    /// How old a read may be that led to this.
+    fn patience(&self, resolution: &Resolution) -> Duration {
+        if resolution.is_final { self.options.settled } else { self.options.pending }
+    }
+
+    /// What a question asks of GitHub.
+    fn ask(&self, question: &Question) -> Ask {
+        Ask { repo: self.options.repository.clone(), by: ahead::by(question), walk: self.options.walk }
     }
 
     /// Chooses the line, doubts its head, walks it.
