@@ -158,6 +158,11 @@ impl Generator {
         Arc::clone(&self.build).keep_fresh(|| self.ledger.leads(), end).await;
     }
 
+    /// Completes once nothing is looked at ahead any more. A simulation must not let time pass meanwhile.
+    pub async fn settled(&self) {
+        self.build.settled().await;
+    }
+
     /// Forgets lines that nobody has asked for as long as that, and that GitHub says are closed or gone.
     pub async fn forget(&self, limit: Duration) {
         for key in self.ledger.not_asked_for(&self.options.name, limit, FORGET_AT_ONCE) {

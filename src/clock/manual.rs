@@ -60,6 +60,12 @@ impl ManualClock {
         let _ = changes.wait_for(|state| state.sleepers.len() <= count).await;
     }
 
+    /// Completes once nobody waits for a moment that has come: whoever was woken has had its turn.
+    pub async fn caught_up(&self) {
+        let mut changes = self.state.subscribe();
+        let _ = changes.wait_for(|state| state.sleepers.iter().all(|until| *until > state.now)).await;
+    }
+
     /// Completes once a task waits for a moment that is at most `limit` away, and tells how far it is.
     pub async fn sleeping_within(&self, limit: Duration) -> Duration {
         let mut changes = self.state.subscribe();

@@ -41,7 +41,8 @@ pub(super) fn together(count: usize) -> String {
     for i in 0..count {
         // Writing to a string cannot fail.
         let _ = write!(variables, ", $n{i}: Int!, $w{i}: Int!");
-        let _ = writeln!(pulls, "    p{i}: pullRequest(number: $n{i}) {{ ...Line commits(last: $w{i}) {{ ...Walk }} }}");
+        let _ =
+            writeln!(pulls, "    p{i}: pullRequest(number: $n{i}) {{ ...Line commits(last: $w{i}) {{ ...Walk }} }}");
     }
     format!(
         "query Together($owner: String!, $name: String!{variables}) {{

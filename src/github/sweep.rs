@@ -73,6 +73,8 @@ struct Way {
     sweep: Option<Moment>,
     /// Whether it is yet to be said what is read of its first page.
     unplanned: bool,
+    /// The line whose question began it: that one asks for itself.
+    begun_by: Option<By>,
     promised: HashMap<By, Moment>,
     /// No sweep before that.
     rests_until: Moment,
@@ -82,7 +84,9 @@ struct Way {
 impl Way {
     fn may_bring(&self, by: &By, not_before: Moment) -> bool {
         self.promised.get(by).is_some_and(|made| *made >= not_before)
-            || self.unplanned && self.sweep.is_some_and(|began| began >= not_before)
+            || self.unplanned
+                && self.begun_by.as_ref() != Some(by)
+                && self.sweep.is_some_and(|began| began >= not_before)
     }
 }
 
@@ -102,15 +106,6 @@ impl OnItsWay {
         let way = self.of(repo);
         // The sender is here, so it cannot fail.
         let _ = way.subscribe().wait_for(|way| !way.may_bring(by, not_before)).await;
-    }
-
-    /// Completes once nothing is read together any more.
-    async fn settled(&self) {
-        let ways: Vec<_> =
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(watch::Sender::subscribe).collect();
-        for mut way in ways {
-            let _ = way.wait_for(|way| way.sweep.is_none() && way.promised.is_empty()).await;
-        }
     }
 }
 
@@ -141,8 +136,8 @@ impl GitHub {
     }
 
     /// Begins to list the open pull requests of a repository, unless somebody does, or that failed a moment ago.
-    /// Whoever asks for a line of it waits from now on until [`Sweep::planned`].
-    pub fn sweep(self: &Arc<Self>, repo: &Repo) -> Option<Sweep> {
+    /// Whoever asks for a line of it waits from now on until [`Sweep::planned`], but for the question that began it.
+    pub fn sweep(self: &Arc<Self>, repo: &Repo, begun_by: Option<By>) -> Option<Sweep> {
         let way = self.on_its_way.of(repo);
         let now = self.clock.now();
         let begun = way.send_if_modified(|way| {
@@ -151,6 +146,7 @@ impl GitHub {
             }
             way.sweep = Some(now);
             way.unplanned = true;
+            way.begun_by.clone_from(&begun_by);
             true
         });
         begun.then(|| Sweep { github: Arc::clone(self), repo: repo.clone(), way, listing: None, after: None })
@@ -162,11 +158,6 @@ impl GitHub {
         let now = self.clock.now();
         way.send_modify(|way| way.promised.extend(wanted.iter().map(|wanted| (wanted.by.clone(), now))));
         Promise { github: Arc::clone(self), repo: repo.clone(), way, listing, wanted }
-    }
-
-    /// Completes once nothing is read together any more.
-    pub async fn settled(&self) {
-        self.on_its_way.settled().await;
     }
 }
 

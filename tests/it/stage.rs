@@ -39,6 +39,8 @@ pub(crate) struct Setup {
     pub(crate) front_in: &'static str,
     /// Further images, each a key with a repository.
     pub(crate) more_images: &'static [(&'static str, &'static str)],
+    /// Whether lines are looked at before they are asked for. Most stories count what one question costs.
+    pub(crate) ahead: bool,
 }
 
 impl Default for Setup {
@@ -52,6 +54,7 @@ impl Default for Setup {
             name: "preview",
             front_in: "front",
             more_images: &[],
+            ahead: false,
         }
     }
 }
@@ -235,6 +238,18 @@ impl Stage {
         self.generator.forget(after).await;
     }
 
+    /// Keeps fresh what is asked for, as the process does all the time.
+    pub(crate) fn keep_fresh(&self) -> tokio::task::JoinHandle<()> {
+        let generator = Arc::clone(&self.generator);
+        tokio::spawn(async move { generator.keep_fresh(std::future::pending()).await })
+    }
+
+    /// Waits until nothing is looked at ahead any more, and whoever was woken has had its turn.
+    pub(crate) async fn settled(&self) {
+        self.clock.caught_up().await;
+        self.generator.settled().await;
+    }
+
     /// What was asked of the upstreams since this was called last.
     pub(crate) fn asked(&self) -> Counts {
         let counts = self.sim.counts();
@@ -317,6 +332,12 @@ fn config(sim: &Sim, folder: &str, setup: &Setup) -> String {
         writeln!(more, "        {key}: \"{host}/myorg/{name}:sha-{{sha}}\"").unwrap();
         more
     });
+    // Said once, wherever else the story has something to say of it.
+    let ahead = setup.ahead;
+    let generator = match setup.generator.split_once("refresh: {") {
+        Some((before, after)) => format!("{before}refresh: {{ ahead: {ahead},{after}"),
+        None => format!("{}\n    refresh: {{ ahead: {ahead} }}", setup.generator),
+    };
     let mut text = String::new();
     write!(
         text,
@@ -341,7 +362,7 @@ generators:
         setup.trust_after,
         sim.github_url(),
         setup.name,
-        setup.generator,
+        generator,
         image(setup.front_in, &setup.front),
         image("back", &setup.back),
         more,

@@ -85,6 +85,11 @@ impl Stage {
     /// The configuration, with this about the ledger.
     pub(crate) fn config(&self, ledger: &str) -> String {
         let (folder, host, tag) = (self.folder.path().display(), self.sim.registry_host(), self.tag);
+        // What is looked at ahead has stories of its own.
+        let generator = match self.generator.split_once("refresh: {") {
+            Some((before, after)) => format!("{before}refresh: {{ ahead: false,{after}"),
+            None => format!("{}\n    refresh: {{ ahead: false }}", self.generator),
+        };
         format!(
             "listen: 127.0.0.1:0
 ops: {{ listen: \"127.0.0.1:0\" }}
@@ -108,7 +113,7 @@ generators:
 ",
             self.ledger,
             self.sim.github_url(),
-            self.generator
+            generator
         )
     }
 

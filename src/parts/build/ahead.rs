@@ -14,6 +14,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, future::join, stream};
+use tokio::{sync::watch, task::JoinHandle};
 
 use super::{BuildPart, Outcome, Resolution, hot::Due, hot::Known};
 use crate::{
@@ -55,7 +56,7 @@ impl BuildPart {
         // While most of a listing is fresh, what is missing is asked for alone.
         let listed_lately = listing.as_ref().is_some_and(|listing| now.since(listing.began) < self.options.settled / 2);
         if !in_memory && !listed_lately {
-            self.begin_sweep();
+            self.begin_sweep(Some(by));
         } else if let Some(listing) = listing {
             self.guess(&listing);
         }
@@ -80,20 +81,35 @@ impl BuildPart {
         }
     }
 
+    /// Completes once nothing is looked at ahead any more. A simulation must not let time pass meanwhile.
+    pub async fn settled(&self) {
+        // The sender is here, so it cannot fail.
+        let _ = self.under_way.subscribe().wait_for(|under_way| *under_way == 0).await;
+    }
+
+    /// Spawns work that nobody waits for.
+    fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        let under_way = UnderWay::begin(&self.under_way);
+        tokio::spawn(async move {
+            let _under_way = under_way;
+            work.await
+        })
+    }
+
     /// Begins to look at what is due, and tells when something is due next.
     fn refresh_due(self: &Arc<Self>) -> Option<Moment> {
         let now = self.clock.now();
         let (next, finals) = self.hot.look_over(now);
         let sweeps = finals >= SWEEP_FROM;
         if sweeps {
-            self.begin_sweep();
+            self.begin_sweep(None);
         }
         let due = self.hot.take_due(now, Duration::ZERO, |_, is_final| !(sweeps && is_final));
         if !due.is_empty() {
             let this = Arc::clone(self);
             let listing = self.github.listing(&self.options.repository);
             let promises = self.promises(listing.as_ref(), due);
-            tokio::spawn(async move {
+            self.spawn(async move {
                 let left = this.work(promises).await;
                 this.ask_alone(left).await;
             });
@@ -102,10 +118,10 @@ impl BuildPart {
     }
 
     /// Begins a sweep, unless one is under way.
-    fn begin_sweep(self: &Arc<Self>) {
-        if let Some(sweep) = self.github.sweep(&self.options.repository) {
+    fn begin_sweep(self: &Arc<Self>, begun_by: Option<By>) {
+        if let Some(sweep) = self.github.sweep(&self.options.repository, begun_by) {
             let this = Arc::clone(self);
-            tokio::spawn(async move { this.sweep(sweep).await });
+            self.spawn(async move { this.sweep(sweep).await });
         }
     }
 
@@ -155,13 +171,13 @@ impl BuildPart {
         drop(self.begin_work(listing, guesses));
     }
 
-    fn begin_work(self: &Arc<Self>, listing: &Arc<Listing>, due: Vec<Due>) -> Option<tokio::task::JoinHandle<Vec<Due>>> {
+    fn begin_work(self: &Arc<Self>, listing: &Arc<Listing>, due: Vec<Due>) -> Option<JoinHandle<Vec<Due>>> {
         if due.is_empty() {
             return None;
         }
         let this = Arc::clone(self);
         let promises = self.promises(Some(listing), due);
-        Some(tokio::spawn(async move { this.work(promises).await }))
+        Some(self.spawn(async move { this.work(promises).await }))
     }
 
     /// Promises lines, some together, from this moment on.
@@ -239,7 +255,7 @@ impl BuildPart {
         let is_ready = matches!(resolution.outcome, Outcome::Ready(_));
         let walk = u32::try_from(resolution.considered.len()).unwrap_or(u32::MAX);
         let known = Known {
-            fresh_until: resolution.again_at.unwrap_or(began + self.patience(resolution)),
+            fresh_until: resolution.again_at.unwrap_or(began + self.patience.with(resolution, self.clock.now())),
             is_final: resolution.is_final,
             // A skipped check passes for GitHub, whatever it is here.
             by_head: resolution.is_final && is_ready && walk == 1 && !self.options.ci.skipped_fails,
@@ -248,6 +264,22 @@ impl BuildPart {
             whole_at: Moment::START,
         };
         self.hot.looked(&by(question), known, how, self.clock.now());
+    }
+}
+
+/// Work that is under way, counted.
+struct UnderWay(watch::Sender<usize>);
+
+impl UnderWay {
+    fn begin(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
     }
 }
 

@@ -14,6 +14,7 @@ mod gate;
 mod hot;
 mod images;
 mod line;
+mod patience;
 mod provenance;
 mod renewal;
 mod resolution;
@@ -22,12 +23,14 @@ mod walk;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
+use tokio::sync::watch;
+
 pub use self::{
     considered::{Considered, Found, Look},
     renewal::Renewed,
     resolution::{Meant, Outcome, Resolution},
 };
-use self::{hot::Hot, images::ImageFinder, line::Reading, sightings::Sightings, walk::View};
+use self::{hot::Hot, images::ImageFinder, line::Reading, patience::Patience, sightings::Sightings, walk::View};
 use crate::{
     clock::{Moment, SharedClock},
     domain::{ChainEnd, CiPolicy, ImageSpec, NoLine, Question, QuestionError, Repo},
@@ -71,6 +74,9 @@ pub struct BuildPart {
     finder: ImageFinder,
     sightings: Arc<Sightings>,
     hot: Hot,
+    patience: Patience,
+    /// How much is looked at ahead just now.
+    under_way: watch::Sender<usize>,
     clock: SharedClock,
 }
 
@@ -93,7 +99,17 @@ impl BuildPart {
             ledger: Arc::clone(&ledger),
             sightings: Arc::clone(&sightings),
         };
-        Self { options, github, ledger, finder, sightings, hot: Hot::default(), clock }
+        Self {
+            patience: Patience::new(options.pending, options.settled),
+            options,
+            github,
+            ledger,
+            finder,
+            sightings,
+            hot: Hot::default(),
+            under_way: watch::Sender::default(),
+            clock,
+        }
     }
 
     /// The repository.
@@ -111,11 +127,7 @@ impl BuildPart {
     ///
     /// # Errors
     /// Only for a question that no pull request can cause.
-    pub async fn resolve(
-        self: &Arc<Self>,
-        question: &Question,
-        thorough: bool,
-    ) -> Result<Resolution, QuestionError> {
+    pub async fn resolve(self: &Arc<Self>, question: &Question, thorough: bool) -> Result<Resolution, QuestionError> {
         let since = self.clock.now() - self.options.settled;
         if !thorough {
             let in_memory = self.github.is_fresh(&self.ask(question), since).await;
@@ -145,18 +157,13 @@ impl BuildPart {
                 // What memory shows does not fit: a newer read may, or the second read is due.
                 Resolution { doubted: Some(doubt), .. } if doubt.is_new || doubt.again_at <= asked => asked,
                 Resolution { is_final: true, .. } => return Ok((resolution, began)),
-                _ => asked - self.patience(&resolution),
+                _ => asked - self.patience.with(&resolution, asked),
             };
             if began >= since_again {
                 return Ok((resolution, began));
             }
             since = since_again;
         }
-    }
-
-    /// How old a read may be that led to this.
-    fn patience(&self, resolution: &Resolution) -> Duration {
-        if resolution.is_final { self.options.settled } else { self.options.pending }
     }
 
     /// What a question asks of GitHub.
