@@ -92,7 +92,14 @@ struct Breaker {
 /// The right to show the credential; held until the answer was recorded.
 #[derive(Debug)]
 pub(super) struct Showing<'a> {
-    _alone: Option<tokio::sync::MutexGuard<'a, ()>>,
+    alone: Option<tokio::sync::MutexGuard<'a, ()>>,
+}
+
+impl Showing<'_> {
+    /// Whether it was never accepted, so that all others wait.
+    pub(super) fn is_trial(&self) -> bool {
+        self.alone.is_some()
+    }
 }
 
 impl Repository {
@@ -154,15 +161,15 @@ impl Account {
     /// Waits until the credential may be shown; an error while the breaker is open.
     pub(super) async fn show(&self, now: impl Fn() -> Moment) -> Result<Showing<'_>, UpstreamError> {
         if self.is_anonymous() {
-            return Ok(Showing { _alone: None });
+            return Ok(Showing { alone: None });
         }
         self.check(now())?;
         if self.accepted.load(Ordering::Relaxed) {
-            return Ok(Showing { _alone: None });
+            return Ok(Showing { alone: None });
         }
         let alone = self.trial.lock().await;
         self.check(now())?;
-        Ok(Showing { _alone: Some(alone) })
+        Ok(Showing { alone: Some(alone) })
     }
 
     fn check(&self, now: Moment) -> Result<(), UpstreamError> {

@@ -12,7 +12,7 @@ use super::{
     host::Host,
     wire::{Redirects, Request},
 };
-use crate::upstream::{Kind, UpstreamError};
+use crate::upstream::{Kind, UpstreamError, urgency};
 
 /// How long a token holds that does not say: the distribution specification's default.
 const DEFAULT_LIFE: Duration = Duration::from_mins(1);
@@ -75,7 +75,8 @@ impl Host {
         {
             return Ok((token.clone(), false));
         }
-        match self.fetch_token(account, server, name).await {
+        // Whoever it is for, questions wait behind it.
+        match urgency::question(self.fetch_token(account, server, name)).await {
             Ok((header, life)) => {
                 repository.generation += 1;
                 let token = Token { header, got: now, expires: now + life, generation: repository.generation };

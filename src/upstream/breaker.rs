@@ -14,6 +14,9 @@
 //! something that is broken. Until it succeeds itself its failures prove nothing about the service, and the probes of
 //! others do not wait for its own. Likewise a failure of what began before the latest success.
 //!
+//! What is fetched ahead of questions may find out that the service is up again or down, but takes no probe from a
+//! question: its own are rare, and postpone nobody else's. It may be heavy, so that taking long proves nothing.
+//!
 //! A probe is what one question asks at once, such as its two images: were only one of them let through, the first
 //! question after an outage would still fail. What is slow is not down for good: each probe has more time than the one
 //! before.
@@ -29,7 +32,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Kind, UpstreamError, http};
+use super::{Kind, UpstreamError, http, urgency};
 use crate::clock::{Moment, SharedClock};
 
 /// How many failures in a row open it.
@@ -42,6 +45,8 @@ const HANGS: Duration = Duration::from_secs(8);
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 /// How much later than the first exchange of a probe others may join it, and how many there may be in all.
 const PROBE: (Duration, usize) = (Duration::from_millis(100), 8);
+/// How long after a probe by what is fetched ahead another one of those is sent.
+const PAUSE_AHEAD: Duration = Duration::from_secs(15);
 /// How many questions that failed are remembered.
 const REMEMBERED: usize = 1024;
 
@@ -71,6 +76,15 @@ struct State {
 struct Begun {
     question: u64,
     at: Moment,
+    ahead: bool,
+}
+
+/// Who asks to be let through.
+#[derive(Clone, Copy)]
+struct Asker {
+    /// Which question it is, where that matters.
+    question: Option<u64>,
+    ahead: bool,
 }
 
 struct Open {
@@ -82,6 +96,9 @@ struct Open {
     /// When the next probe is due, and when an odd question may be one.
     due: Moment,
     odd_due: Moment,
+    /// When what is fetched ahead may be one.
+    ahead_due: Moment,
+    /// The questions' probe that is under way.
     probe: Option<Probe>,
 }
 
@@ -132,7 +149,7 @@ impl Breaker {
     /// Whether anything would be let through now: for whoever would else wait for another one's exchange.
     pub fn ready(&self) -> Result<(), UpstreamError> {
         let now = self.clock.now();
-        self.change(|state| state.admit(None, now, || self.no_answer()))
+        self.change(|state| state.admit(Asker::of(None), now, || self.no_answer()))
     }
 
     /// Whether nothing speaks against the service: what was asked last came through, if anything was ever asked.
@@ -151,7 +168,7 @@ impl Breaker {
             // Made before the look, so that what happens between the two is not missed.
             let opened = self.opened.notified();
             let now = self.clock.now();
-            self.change(|state| state.admit(Some(question), now, || self.no_answer()))?;
+            self.change(|state| state.admit(Asker::of(Some(question)), now, || self.no_answer()))?;
             tokio::select! {
                 biased;
                 turn = &mut turn => return turn,
@@ -162,13 +179,18 @@ impl Breaker {
 
     fn begin(&self, question: u64) -> Result<Pass<'_>, UpstreamError> {
         let at = self.clock.now();
+        let asker = Asker::of(Some(question));
         self.change(|state| {
-            state.admit(Some(question), at, || self.no_answer())?;
+            state.admit(asker, at, || self.no_answer())?;
             state.last += 1;
-            let (id, begun) = (state.last, Begun { question, at });
+            let (id, begun) = (state.last, Begun { question, at, ahead: asker.ahead });
             state.under_way.insert(id, begun);
             let time = state.open.as_mut().map_or(http::TOTAL, |open| {
-                open.probe.get_or_insert(Probe { began: at, exchanges: Vec::new() }).exchanges.push(id);
+                if asker.ahead {
+                    open.ahead_due = at + PAUSE_AHEAD;
+                } else {
+                    open.probe.get_or_insert(Probe { began: at, exchanges: Vec::new() }).exchanges.push(id);
+                }
                 open.time
             });
             Ok(Pass { breaker: self, id, begun, due: at + time })
@@ -189,6 +211,12 @@ impl Breaker {
             self.opened.notify_waiters();
         }
         result
+    }
+}
+
+impl Asker {
+    fn of(question: Option<u64>) -> Self {
+        Self { question, ahead: urgency::current().is_ahead() }
     }
 }
 
@@ -243,25 +271,31 @@ impl State {
     /// Whether a question may be sent now; opens if something hangs.
     fn admit(
         &mut self,
-        question: Option<u64>,
+        asker: Asker,
         now: Moment,
         no_answer: impl FnOnce() -> UpstreamError,
     ) -> Result<(), UpstreamError> {
         if self.open.is_none() && self.hangs(now) {
             self.open(no_answer(), now);
         }
-        let odd = question.is_some_and(|question| self.is_odd(question));
+        let odd = asker.question.is_some_and(|question| self.is_odd(question));
         let Some(open) = &self.open else { return Ok(()) };
         let due = if odd { open.due.max(open.odd_due) } else { open.due };
         let (admitted, not_before) = match &open.probe {
             None => (due <= now, Some(due)),
             Some(probe) => (now.since(probe.began) < PROBE.0 && probe.exchanges.len() < PROBE.1 && due <= now, None),
         };
-        if admitted { Ok(()) } else { Err(UpstreamError { not_before, ..open.error.clone() }) }
+        if !admitted {
+            return Err(UpstreamError { not_before, ..open.error.clone() });
+        }
+        if asker.ahead && open.ahead_due > now {
+            return Err(UpstreamError { not_before: Some(open.ahead_due), only_ahead: true, ..open.error.clone() });
+        }
+        Ok(())
     }
 
     fn hangs(&self, now: Moment) -> bool {
-        let hangs = |begun: &Begun| now.since(begun.at) > HANGS && begun.at > self.succeeded;
+        let hangs = |begun: &Begun| !begun.ahead && now.since(begun.at) > HANGS && begun.at > self.succeeded;
         self.under_way.values().any(|begun| hangs(begun) && !self.is_odd(begun.question))
     }
 
@@ -293,7 +327,8 @@ impl State {
             }
         } else if !odd && begun.at > self.succeeded {
             self.failures += 1;
-            if self.failures >= FAILURES || now.since(begun.at) >= LONG {
+            let long = !begun.ahead && now.since(begun.at) >= LONG;
+            if self.failures >= FAILURES || long {
                 self.open(error.clone(), now);
             }
         }
@@ -302,7 +337,7 @@ impl State {
     fn open(&mut self, error: UpstreamError, now: Moment) {
         tracing::warn!(service = %error.service, "{}; it is left alone, but for a probe now and then", error.message);
         let due = now + PAUSE.0;
-        self.open = Some(Open { error, pause: PAUSE.0, time: LONG, due, odd_due: due, probe: None });
+        self.open = Some(Open { error, pause: PAUSE.0, time: LONG, due, odd_due: due, ahead_due: due, probe: None });
     }
 }
 
