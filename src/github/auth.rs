@@ -9,7 +9,8 @@ use std::{
 use super::{
     SERVICE,
     app::{App, Permissions},
-    credential::{Budget, Credential, Holder},
+    budget::Budget,
+    credential::{Credential, Holder},
     send::Sender,
 };
 use crate::{
@@ -127,6 +128,14 @@ impl Authority {
     /// Whether GitHub limits one of the credentials now.
     pub(super) fn is_limited(&self) -> bool {
         self.credentials().iter().any(|credential| credential.is_limited())
+    }
+
+    /// The credential that is known to be `repo`'s.
+    pub(super) async fn credential_of(&self, repo: &Repo) -> Option<Arc<Credential>> {
+        match &self.kind {
+            Mode::App(app) => app.credential_of(repo).await,
+            Mode::Token { .. } => self.credentials().pop(),
+        }
     }
 
     fn credentials(&self) -> Vec<Arc<Credential>> {

@@ -13,6 +13,7 @@
 mod address;
 mod app;
 mod auth;
+mod budget;
 mod credential;
 mod diagnosis;
 mod documents;
@@ -31,7 +32,7 @@ use self::{address::Address, auth::Authority, read::Reader, send::Sender, transp
 pub use self::{
     address::SetupError,
     auth::Auth,
-    credential::Budget,
+    budget::Budget,
     diagnosis::{Diagnosis, Finding, Health},
     documents::documents,
 };
@@ -242,6 +243,12 @@ impl GitHub {
     /// What is left of the credential's budget, of several the smallest; `None` while GitHub has named none.
     pub fn budget(&self) -> Option<Budget> {
         self.reader.authority.budget()
+    }
+
+    /// Whether something about `repo` that nobody waits for would be let through now; else from when on. It may be
+    /// refused all the same, since what is left of a budget is the questions'.
+    pub async fn ahead_allowed(&self, repo: &Repo) -> Result<(), Moment> {
+        self.reader.ahead_allowed(repo, self.clock.now()).await
     }
 
     /// Whether GitHub is there for questions about `repo`: it is up, limits nobody, and did not fail or refuse the latest

@@ -18,8 +18,9 @@ use super::{
     wire,
 };
 use crate::{
+    clock::Moment,
     domain::{CommitFacts, CommitSha, Commits, Repo, Snapshot, Source},
-    upstream::{Failing, Kind, UpstreamError},
+    upstream::{Failing, Kind, UpstreamError, urgency},
 };
 
 /// Commits per further page.
@@ -58,6 +59,18 @@ impl Reader {
                 Ok(snapshot)
             }
         }
+    }
+
+    /// Whether something that nobody waits for would be let through; else from when on.
+    pub(super) async fn ahead_allowed(&self, repo: &Repo, now: Moment) -> Result<(), Moment> {
+        urgency::ahead(async {
+            self.sender.breaker.ready().map_err(|error| error.again_at(now))?;
+            match self.authority.credential_of(repo).await {
+                Some(credential) => credential.paused().map_or_else(|| credential.spare(Resource::Graphql), Err),
+                None => Ok(()),
+            }
+        })
+        .await
     }
 
     pub(super) async fn more_commits(
