@@ -125,9 +125,9 @@ impl Authority {
         self.credentials().iter().filter_map(|credential| credential.budget()).min_by_key(|budget| budget.remaining)
     }
 
-    /// Whether GitHub limits one of the credentials now.
-    pub(super) fn is_limited(&self) -> bool {
-        self.credentials().iter().any(|credential| credential.is_limited())
+    /// Since when GitHub limits none of the credentials; `None` while it limits one.
+    pub(super) fn well_since(&self) -> Option<Moment> {
+        self.credentials().iter().try_fold(Moment::START, |since, credential| Some(since.max(credential.well_since()?)))
     }
 
     /// The credential that is known to be `repo`'s.

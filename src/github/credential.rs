@@ -67,6 +67,8 @@ pub(super) struct Credential {
 struct Spent {
     hour: [Option<Known>; 2],
     minute: [Recent; 2],
+    /// When the latest budget that was used up is back.
+    back: Moment,
 }
 
 /// The right to send one request; held until its answer was read.
@@ -144,8 +146,8 @@ impl Credential {
             answer.number("x-ratelimit-reset"),
         );
         let (Some(limit), Some(mut remaining), Some(epoch)) = numbers else { return };
-        let known = &mut self.spent().hour[resource as usize];
-        if let Some(known) = known {
+        let mut spent = self.spent();
+        if let Some(known) = spent.hour[resource as usize] {
             match epoch.cmp(&known.epoch) {
                 // Answers overtake each other.
                 std::cmp::Ordering::Less => return,
@@ -155,7 +157,10 @@ impl Credential {
         }
         let wait = u64::try_from(answer.date.timestamp()).map_or(0, |date| epoch.saturating_sub(date));
         let resets = answer.received + Duration::from_secs(wait).min(LONGEST_PAUSE);
-        *known = Some(Known { limit, remaining, epoch, resets });
+        spent.hour[resource as usize] = Some(Known { limit, remaining, epoch, resets });
+        if remaining == 0 {
+            spent.back = spent.back.max(resets);
+        }
     }
 
     /// Stops what an answer that spoke of a limit tells us to stop.
@@ -177,9 +182,11 @@ impl Credential {
         slow_down(until)
     }
 
-    /// Whether GitHub limits it now.
-    pub(super) fn is_limited(&self) -> bool {
-        self.pace.paused().is_some() || self.budget().is_some_and(|budget| budget.remaining == 0)
+    /// Since when GitHub does not limit it; `None` while it does.
+    pub(super) fn well_since(&self) -> Option<Moment> {
+        let limited = self.pace.paused().is_some() || self.budget().is_some_and(|budget| budget.remaining == 0);
+        let last = self.pace.last_pause().max(self.spent().back);
+        (!limited).then(|| last.min(self.clock.now()))
     }
 
     /// The budget that is nearest to its end.

@@ -251,11 +251,12 @@ impl GitHub {
         self.reader.ahead_allowed(repo, self.clock.now()).await
     }
 
-    /// Whether GitHub is there for questions about `repo`: it is up, limits nobody, and did not fail or refuse the latest
-    /// one. What was never asked is not known to fail.
-    pub fn is_well(&self, repo: &Repo) -> bool {
+    /// Since when GitHub is there for questions about `repo`: it is up, limits nobody, and did not fail or refuse the
+    /// latest one; `None` while it is not. What was never asked is not known to fail.
+    pub fn well_since(&self, repo: &Repo) -> Option<Moment> {
         let reader = &self.reader;
-        reader.sender.breaker.is_well() && !reader.authority.is_limited() && !reader.failing.has(repo)
+        let up = reader.sender.breaker.well_since()?;
+        Some(up.max(reader.authority.well_since()?).max(reader.failing.well_since(repo)?))
     }
 
     /// Failures of an old secret must not outlive it.

@@ -129,7 +129,7 @@ impl Reader {
         }
         let path = self.sender.rest(&format!("/repos/{repo}/compare/{ancestor}...{descendant}?per_page=1"));
         let outcome = self.sender.send_for(&self.authority, repo, Resource::Core, &Call::get(path)).await;
-        self.failing.note(repo, outcome.is_err());
+        self.failing.note(repo, outcome.as_ref().err(), self.sender.now());
         let (answer, _) = outcome?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
@@ -151,7 +151,7 @@ impl Reader {
         variables: Value,
     ) -> Result<(Answer, Grant, R), UpstreamError> {
         let outcome = self.whole(repo, document, variables).await;
-        self.failing.note(repo, outcome.is_err());
+        self.failing.note(repo, outcome.as_ref().err(), self.sender.now());
         outcome
     }
 

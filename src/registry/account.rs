@@ -38,6 +38,8 @@ pub(super) struct Account {
     scheme: Mutex<Scheme>,
     repositories: Mutex<HashMap<String, Arc<AsyncMutex<Repository>>>>,
     breaker: Mutex<Option<Breaker>>,
+    /// When the credential's latest rest ends or ended.
+    rested: Mutex<Moment>,
     /// Held while a credential that was never accepted is shown: fifty callers must not be fifty refusals.
     trial: AsyncMutex<()>,
     accepted: AtomicBool,
@@ -126,6 +128,7 @@ impl Account {
             scheme: Mutex::default(),
             repositories: Mutex::default(),
             breaker: Mutex::default(),
+            rested: Mutex::default(),
             trial: AsyncMutex::default(),
             accepted: AtomicBool::default(),
             limited: AtomicU32::default(),
@@ -153,9 +156,11 @@ impl Account {
         Arc::clone(repositories.entry(name.to_owned()).or_default())
     }
 
-    /// Whether the credential neither is limited nor rests.
-    pub(super) fn is_well(&self, now: Moment) -> bool {
-        self.pace.paused().is_none() && self.check(now).is_ok()
+    /// Since when the credential neither is limited nor rests; `None` while it does.
+    pub(super) fn well_since(&self, now: Moment) -> Option<Moment> {
+        let rested = *self.rested.lock().unwrap_or_else(PoisonError::into_inner);
+        let well = self.pace.paused().is_none() && self.check(now).is_ok();
+        well.then(|| self.pace.last_pause().max(rested).min(now))
     }
 
     /// Waits until the credential may be shown; an error while the breaker is open.
@@ -204,6 +209,7 @@ impl Account {
         let times = breaker.as_ref().map_or(0, |breaker| breaker.times);
         let pause = REFUSED.saturating_mul(1 << times.min(8)).min(REFUSED_LONGEST);
         tracing::warn!(registry = %error.service, seconds = pause.as_secs(), "{}; the credential rests", error.message);
+        *self.rested.lock().unwrap_or_else(PoisonError::into_inner) = now + pause;
         *breaker = Some(Breaker {
             refusal: Refusal { error: error.clone(), until: now + pause },
             times: times.saturating_add(1),

@@ -67,6 +67,8 @@ struct State {
     succeeded: Moment,
     /// Failures in a row.
     failures: u32,
+    /// When the latest trouble was over.
+    recovered: Moment,
     open: Option<Open>,
     /// When questions failed that have not succeeded since.
     failed: HashMap<u64, Moment>,
@@ -154,8 +156,16 @@ impl Breaker {
 
     /// Whether nothing speaks against the service: what was asked last came through, if anything was ever asked.
     pub fn is_well(&self) -> bool {
+        self.well_since().is_some()
+    }
+
+    /// Since when nothing spoke against the service; `None` while something does.
+    pub fn well_since(&self) -> Option<Moment> {
         let now = self.clock.now();
-        self.change(|state| state.open.is_none() && state.failures == 0 && !state.hangs(now))
+        self.change(|state| {
+            let well = state.open.is_none() && state.failures == 0 && !state.hangs(now);
+            well.then_some(state.recovered)
+        })
     }
 
     async fn wait<P>(
@@ -225,7 +235,7 @@ impl Pass<'_> {
         let now = self.breaker.clock.now();
         self.breaker.change(|state| match outcome {
             Err(error) if error.kind == Kind::Unavailable => state.fail(self.id, self.begun, error, now),
-            _ => state.succeed(self.begun.question, &self.breaker.service, now),
+            _ => state.succeed(self.begun, &self.breaker.service, now),
         });
     }
 }
@@ -303,10 +313,13 @@ impl State {
         self.failed.get(&question).is_some_and(|failed| *failed < self.succeeded)
     }
 
-    fn succeed(&mut self, question: u64, service: &Arc<str>, now: Moment) {
+    fn succeed(&mut self, begun: Begun, service: &Arc<str>, now: Moment) {
+        if self.open.is_some() || self.failures > 0 || self.hangs(now) {
+            self.recovered = now;
+        }
         self.succeeded = now;
         self.failures = 0;
-        self.failed.remove(&question);
+        self.failed.remove(&begun.question);
         if self.open.take().is_some() {
             tracing::info!(%service, "it answers again");
         }

@@ -5,7 +5,7 @@
 //! * [`Pace`]: per host and credential; waits for its turn, and stops everything while the service says so.
 //! * [`urgency`]: whether a question waits for the work or nobody does yet; it decides who goes first.
 //! * [`Breaker`]: per service; leaves one alone that is down, and ends what takes too long.
-//! * [`Failing`]: what could not be read when it was asked for last.
+//! * [`Failing`]: what could not be read when it was asked for last, and until when.
 //! * [`http`]: the one way to build an HTTP client, and how much of an answer is read.
 //! * [`SecretFile`]: a secret that is read again when its file changes.
 

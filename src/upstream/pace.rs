@@ -148,8 +148,13 @@ impl Pace {
 
     /// Until when nothing may be sent, if that is still to come.
     pub fn paused(&self) -> Option<Moment> {
-        let until = *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = self.last_pause();
         (until > self.clock.now()).then_some(until)
+    }
+
+    /// When the latest pause ends or ended.
+    pub fn last_pause(&self) -> Moment {
+        *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check_pause(&self) -> Result<(), Moment> {

@@ -96,10 +96,12 @@ impl BuildPart {
         &self.options.repository
     }
 
-    /// Whether GitHub and the registries of all images are up, and neither limit nor refuse us, as far as is known.
-    pub fn upstreams_are_well(&self) -> bool {
+    /// Since when GitHub and the registries of all images are up, and neither limit nor refuse us, as far as is known;
+    /// `None` while that is not so.
+    pub fn upstreams_well_since(&self) -> Option<Moment> {
         let images = self.options.images.iter().flat_map(|spec| &spec.candidates).map(|(image, _)| image);
-        self.github.is_well(&self.options.repository) && self.finder.registries.are_well(images)
+        let github = self.github.well_since(&self.options.repository)?;
+        Some(github.max(self.finder.registries.well_since(images)?))
     }
 
     /// What the upstreams say to a question. `thorough` looks further where an image is missing, for people.
