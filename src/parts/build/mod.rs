@@ -12,6 +12,8 @@ mod considered;
 mod gate;
 mod images;
 mod line;
+mod moving;
+mod patience;
 mod provenance;
 mod renewal;
 mod resolution;
@@ -126,7 +128,7 @@ impl BuildPart {
                 // What memory shows does not fit: a newer read may, or the second read is due.
                 Resolution { doubted: Some(doubt), .. } if doubt.is_new || doubt.again_at <= asked => asked,
                 Resolution { is_final: true, .. } => return Ok(resolution),
-                _ => asked - self.options.pending,
+                _ => asked - resolution.fresh_for.unwrap_or(self.options.pending),
             };
             if began >= since_again {
                 return Ok(resolution);
@@ -185,7 +187,7 @@ impl BuildPart {
             return Ok(Resolution::doubted(Some(meant.meant()), doubt));
         }
         self.sightings.believe(reading.snapshot.repository.id, &meant.key.line, meant.head);
-        let view = View { meant: &meant, record, since: asked - self.options.pending, thorough };
+        let view = View { meant: &meant, record, asked, thorough };
         let resolution = self.walk(question, &mut walk, view).await;
         Ok(Resolution { ambiguous: meant.other_unreadable, ..resolution })
     }
