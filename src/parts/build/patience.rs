@@ -53,6 +53,11 @@ impl Patience {
         self.since(self.wait().min(SLOWLY.max(self.pending)))
     }
 
+    /// The same for a tag that is nobody's yet, and would only explain why another one is absent.
+    pub(super) fn guess_since(self) -> Moment {
+        self.since(OLD.0)
+    }
+
     /// Since when the look at a tag that moves and proves nothing must be.
     pub(super) fn unproven_since(self) -> Moment {
         self.since(self.pending)

@@ -82,11 +82,11 @@ impl ImageFinder {
                     continue;
                 };
                 // A build that is merely late should not cost a request more.
-                if !self.sightings.absent_again(name, &tag, seen_at) && !wanted.patience.thorough {
+                if !self.sightings.stays_away(name, &tag, seen_at) && !wanted.patience.thorough {
                     continue;
                 }
                 let Ok(other) = template.render(&context(&merge, None, wanted)) else { continue };
-                if let Ok(Some(_)) = self.resolve(name, &other, wanted.patience.absent_since()).await {
+                if let Ok(Some(_)) = self.resolve(name, &other, wanted.patience.guess_since()).await {
                     look.found = Found::OnlyTestMerge { reference: format!("{name}:{other}") };
                 }
             }
