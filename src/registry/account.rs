@@ -28,6 +28,10 @@ const REFUSED: Duration = Duration::from_mins(1);
 /// The longest pause after many.
 const REFUSED_LONGEST: Duration = Duration::from_mins(15);
 
+/// How long it is believed that no pulls are left, unless the registry says something else. It does not say when they
+/// are back.
+const WITHOUT_PULLS: Duration = Duration::from_mins(15);
+
 /// One credential at one registry.
 #[derive(Debug)]
 pub(super) struct Account {
@@ -44,6 +48,8 @@ pub(super) struct Account {
     trial: AsyncMutex<()>,
     accepted: AtomicBool,
     limited: AtomicU32,
+    /// Until when it is believed that no pulls are left.
+    without_pulls: Mutex<Moment>,
 }
 
 /// How the registry wants the credential to be shown.
@@ -132,6 +138,7 @@ impl Account {
             trial: AsyncMutex::default(),
             accepted: AtomicBool::default(),
             limited: AtomicU32::default(),
+            without_pulls: Mutex::default(),
         }
     }
 
@@ -214,6 +221,18 @@ impl Account {
             refusal: Refusal { error: error.clone(), until: now + pause },
             times: times.saturating_add(1),
         });
+    }
+
+    /// The registry says how many pulls are left.
+    pub(super) fn has_pulls(&self, left: u64, now: Moment) {
+        let until = if left == 0 { now + WITHOUT_PULLS } else { Moment::START };
+        *self.without_pulls.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    /// Whether something that nobody waits for may be sent; else from when on.
+    pub(super) fn spare(&self, now: Moment) -> Result<(), Moment> {
+        let until = *self.without_pulls.lock().unwrap_or_else(PoisonError::into_inner);
+        if until > now { Err(until) } else { Ok(()) }
     }
 
     /// Counts a 429 and says how many there were in a row.

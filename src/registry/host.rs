@@ -13,6 +13,7 @@ use super::{
     account::{Account, Scheme},
     credential::{Credential, Credentials, Keyring},
     options::{Checked, Options, SetupError},
+    refusals::Refusals,
 };
 use crate::{
     clock::{Moment, SharedClock},
@@ -30,6 +31,8 @@ pub(super) struct Host {
     pub(super) clock: SharedClock,
     /// Whether it was seen not to know HEAD.
     pub(super) without_head: AtomicBool,
+    /// What its token servers refused lately.
+    pub(super) refusals: Refusals,
     name: Arc<str>,
     credentials: Credentials,
     accounts: Mutex<Accounts>,
@@ -61,6 +64,7 @@ impl Host {
             http,
             clock: Arc::clone(clock),
             without_head: AtomicBool::default(),
+            refusals: Refusals::default(),
             accounts: Mutex::default(),
             breakers: Mutex::default(),
         })

@@ -36,6 +36,7 @@ mod labels;
 mod limit;
 mod lookup;
 mod options;
+mod refusals;
 mod token;
 mod wire;
 
