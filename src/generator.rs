@@ -203,7 +203,8 @@ impl Generator {
     async fn decide(&self, question: &Question, resolution: Resolution, until: Moment) -> Decision {
         let trust = self.trust_key(question);
         if let Some(trust) = &trust {
-            self.ledger.watched(trust, !resolution.upstream_failed && self.build.upstreams_are_well());
+            let failed = resolution.upstream_failed;
+            self.ledger.watched(trust, if failed { None } else { self.build.upstreams_well_since() });
         }
         let known = match &resolution.line {
             None => self.ledger.refresh(until).await.map(|()| Known::Never),

@@ -283,12 +283,12 @@ impl Ledger {
         self.memory().mirror.watches.get(key).is_some_and(|watch| watch.seen() >= self.trust_after)
     }
 
-    /// Notes that a question was asked, and whether the upstreams could say anything about it. A ledger that cannot be
-    /// read earns no trust.
-    pub fn watched(&self, key: &TrustKey, could_say: bool) {
+    /// Notes that a question was asked, and since when the upstreams could say anything about it; `None` if they cannot.
+    /// A ledger that cannot be read earns no trust.
+    pub fn watched(&self, key: &TrustKey, could_say_since: Option<Moment>) {
         let now = self.clock.now();
-        let could_say = could_say && self.is_fresh();
-        self.memory().mirror.watched(key, now, could_say);
+        let since = could_say_since.filter(|_| self.is_fresh());
+        self.memory().mirror.watched(key, now, since);
     }
 
     /// Remembers a test merge of a pull request's head.

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     clock::{Moment, SharedClock},
     domain::Repo,
-    upstream::{Cache, Kind, PaceLimits, Secret, SecretFile, UpstreamError},
+    upstream::{Cache, Kind, PaceLimits, Secret, SecretFile, UpstreamError, urgency},
 };
 
 /// How long before its end a token is replaced.
@@ -124,6 +124,13 @@ impl App {
             .collect()
     }
 
+    /// The credential of the installation that is known to be `repo`'s.
+    pub(super) async fn credential_of(&self, repo: &Repo) -> Option<Arc<Credential>> {
+        let (_, id) = self.by_repo.peek(repo).await?;
+        let installations = self.installations.lock().unwrap_or_else(PoisonError::into_inner);
+        installations.get(&id).map(|installation| Arc::clone(&installation.credential))
+    }
+
     /// Forgets which installation is whose: the key has changed.
     pub(super) fn forget(&self) {
         self.by_repo.clear();
@@ -209,7 +216,8 @@ impl App {
         if let Some(failed) = state.failed.as_ref().filter(|failed| now < failed.until && failed.key == key) {
             return usable.ok_or_else(|| failed.error.clone());
         }
-        match self.mint(sender, installation.id).await {
+        // Whoever it is for, questions wait behind it.
+        match urgency::question(self.mint(sender, installation.id)).await {
             Ok(minted) => {
                 *state = State { minted: Some(minted.clone()), failed: None };
                 Ok(minted)

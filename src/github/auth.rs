@@ -9,7 +9,8 @@ use std::{
 use super::{
     SERVICE,
     app::{App, Permissions},
-    credential::{Budget, Credential, Holder},
+    budget::Budget,
+    credential::{Credential, Holder},
     send::Sender,
 };
 use crate::{
@@ -124,9 +125,17 @@ impl Authority {
         self.credentials().iter().filter_map(|credential| credential.budget()).min_by_key(|budget| budget.remaining)
     }
 
-    /// Whether GitHub limits one of the credentials now.
-    pub(super) fn is_limited(&self) -> bool {
-        self.credentials().iter().any(|credential| credential.is_limited())
+    /// Since when GitHub limits none of the credentials; `None` while it limits one.
+    pub(super) fn well_since(&self) -> Option<Moment> {
+        self.credentials().iter().try_fold(Moment::START, |since, credential| Some(since.max(credential.well_since()?)))
+    }
+
+    /// The credential that is known to be `repo`'s.
+    pub(super) async fn credential_of(&self, repo: &Repo) -> Option<Arc<Credential>> {
+        match &self.kind {
+            Mode::App(app) => app.credential_of(repo).await,
+            Mode::Token { .. } => self.credentials().pop(),
+        }
     }
 
     fn credentials(&self) -> Vec<Arc<Credential>> {

@@ -3,52 +3,44 @@
 //! A secondary limit stops everything that the credential does; a used-up budget only its own resource, since REST
 //! and GraphQL are counted apart. GitHub's reset is an epoch: it is compared with GitHub's own `Date`, never with our
 //! wall clock.
+//!
+//! What is fetched ahead of questions is sent only while [`budget`](super::budget) can spare it, a few at a time. That
+//! it is refused neither pauses the credential nor says anything about GitHub.
 
 use std::{
     fmt,
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use http::StatusCode;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{SERVICE, transport::Answer};
+use super::{
+    SERVICE,
+    budget::{Budget, Known, Recent, WINDOW},
+    transport::Answer,
+};
 use crate::{
     clock::{Moment, SharedClock},
-    upstream::{Kind, Pace, PaceLimits, Permit, UpstreamError},
+    upstream::{Kind, Pace, PaceLimits, Permit, UpstreamError, urgency},
 };
 
 /// GitHub's advice where it names no time.
 const UNNAMED_PAUSE: Duration = Duration::from_mins(1);
 
 /// No pause is longer: budgets are reset every hour.
-const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+const LONGEST_PAUSE: Duration = WINDOW;
+
+/// How many GraphQL exchanges that nobody waits for are under way at the same time.
+const AHEAD: usize = 3;
 
 /// What is counted apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Resource {
     Core,
     Graphql,
-}
-
-/// What is left of a budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// Points or requests an hour.
-    pub limit: u64,
-    /// What is left of them.
-    pub remaining: u64,
-    /// When all of them are back.
-    pub reset_in: Duration,
-}
-
-#[derive(Clone, Copy)]
-struct Known {
-    limit: u64,
-    remaining: u64,
-    epoch: u64,
-    resets: Moment,
 }
 
 /// Whose credential it is, for messages.
@@ -66,21 +58,77 @@ pub(super) struct Credential {
     pub(super) holder: Holder,
     clock: SharedClock,
     pace: Pace,
-    budgets: Mutex<[Option<Known>; 2]>,
+    ahead: Arc<Semaphore>,
+    spent: Mutex<Spent>,
+}
+
+/// What is known of its limits, by resource.
+#[derive(Default)]
+struct Spent {
+    hour: [Option<Known>; 2],
+    minute: [Recent; 2],
+    /// When the latest budget that was used up is back.
+    back: Moment,
+}
+
+/// The right to send one request; held until its answer was read.
+pub(super) struct Admission<'a> {
+    credential: &'a Credential,
+    resource: Resource,
+    began: Moment,
+    _permit: Permit,
+    _ahead: Option<OwnedSemaphorePermit>,
 }
 
 impl Credential {
     pub(super) fn new(holder: Holder, pace: PaceLimits, clock: SharedClock) -> Self {
-        Self { holder, pace: Pace::new(pace, SharedClock::clone(&clock)), clock, budgets: Mutex::default() }
+        let pace = Pace::new(pace, SharedClock::clone(&clock));
+        Self { holder, pace, clock, ahead: Arc::new(Semaphore::new(AHEAD)), spent: Mutex::default() }
     }
 
     /// The right to send one request.
-    pub(super) async fn admit(&self, resource: Resource) -> Result<Permit, UpstreamError> {
+    pub(super) async fn admit(&self, resource: Resource) -> Result<Admission<'_>, UpstreamError> {
+        let urgency = urgency::current();
+        let spare = || if urgency.is_ahead() { self.spare(resource) } else { Ok(()) };
+        spare().map_err(kept)?;
+        let ahead = tokio::select! {
+            biased;
+            () = urgency.raised() => None,
+            ahead = self.place(resource) => ahead,
+        };
         let permit = self.pace.turn().await.map_err(slow_down)?;
+        // Others have spent something while this waited.
+        spare().map_err(kept)?;
         let now = self.clock.now();
-        match self.known()[resource as usize] {
-            Some(known) if known.remaining == 0 && known.resets > now => Err(used_up(known.resets)),
-            _ => Ok(permit),
+        let mut spent = self.spent();
+        match spent.hour[resource as usize] {
+            Some(known) if known.remaining == 0 && known.resets > now => return Err(used_up(known.resets)),
+            _ => spent.minute[resource as usize].sent(now),
+        }
+        drop(spent);
+        Ok(Admission { credential: self, resource, began: now, _permit: permit, _ahead: ahead })
+    }
+
+    /// Whether something that nobody waits for may be sent now; else from when on.
+    pub(super) fn spare(&self, resource: Resource) -> Result<(), Moment> {
+        let now = self.clock.now();
+        let mut spent = self.spent();
+        // A server that names no limit has none.
+        let Some(known) = spent.hour[resource as usize] else { return Ok(()) };
+        known.spare(now)?;
+        spent.minute[resource as usize].spare(resource, now)
+    }
+
+    /// Until when GitHub lets nothing through, if that is still to come.
+    pub(super) fn paused(&self) -> Option<Moment> {
+        self.pace.paused()
+    }
+
+    /// A place among what nobody waits for; REST has no such bound of its own.
+    async fn place(&self, resource: Resource) -> Option<OwnedSemaphorePermit> {
+        match resource {
+            Resource::Graphql => Arc::clone(&self.ahead).acquire_owned().await.ok(),
+            Resource::Core => None,
         }
     }
 
@@ -98,8 +146,8 @@ impl Credential {
             answer.number("x-ratelimit-reset"),
         );
         let (Some(limit), Some(mut remaining), Some(epoch)) = numbers else { return };
-        let known = &mut self.known()[resource as usize];
-        if let Some(known) = known {
+        let mut spent = self.spent();
+        if let Some(known) = spent.hour[resource as usize] {
             match epoch.cmp(&known.epoch) {
                 // Answers overtake each other.
                 std::cmp::Ordering::Less => return,
@@ -109,7 +157,10 @@ impl Credential {
         }
         let wait = u64::try_from(answer.date.timestamp()).map_or(0, |date| epoch.saturating_sub(date));
         let resets = answer.received + Duration::from_secs(wait).min(LONGEST_PAUSE);
-        *known = Some(Known { limit, remaining, epoch, resets });
+        spent.hour[resource as usize] = Some(Known { limit, remaining, epoch, resets });
+        if remaining == 0 {
+            spent.back = spent.back.max(resets);
+        }
     }
 
     /// Stops what an answer that spoke of a limit tells us to stop.
@@ -117,7 +168,7 @@ impl Credential {
         let pause = if let Some(wait) = answer.header("retry-after").and_then(|wait| retry_after(wait, answer)) {
             wait
         } else if answer.number("x-ratelimit-remaining") == Some(0) {
-            match self.known()[resource as usize] {
+            match self.spent().hour[resource as usize] {
                 // `learn` has already noted it; it stops this resource alone.
                 Some(known) if known.remaining == 0 && known.resets > answer.received => return used_up(known.resets),
                 _ => UNNAMED_PAUSE,
@@ -131,15 +182,18 @@ impl Credential {
         slow_down(until)
     }
 
-    /// Whether GitHub limits it now.
-    pub(super) fn is_limited(&self) -> bool {
-        self.pace.paused().is_some() || self.budget().is_some_and(|budget| budget.remaining == 0)
+    /// Since when GitHub does not limit it; `None` while it does.
+    pub(super) fn well_since(&self) -> Option<Moment> {
+        let limited = self.pace.paused().is_some() || self.budget().is_some_and(|budget| budget.remaining == 0);
+        let last = self.pace.last_pause().max(self.spent().back);
+        (!limited).then(|| last.min(self.clock.now()))
     }
 
     /// The budget that is nearest to its end.
     pub(super) fn budget(&self) -> Option<Budget> {
         let now = self.clock.now();
-        self.known()
+        self.spent()
+            .hour
             .iter()
             .flatten()
             .filter(|known| known.resets > now)
@@ -147,8 +201,15 @@ impl Credential {
             .min_by_key(|budget| budget.remaining.saturating_mul(1000) / budget.limit.max(1))
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, [Option<Known>; 2]> {
-        self.budgets.lock().unwrap_or_else(PoisonError::into_inner)
+    fn spent(&self) -> MutexGuard<'_, Spent> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        let now = self.credential.clock.now();
+        self.credential.spent().minute[self.resource as usize].took(now, now.since(self.began));
     }
 }
 
@@ -183,6 +244,11 @@ fn retry_after(wait: &str, answer: &Answer) -> Option<Duration> {
 
 fn used_up(until: Moment) -> UpstreamError {
     UpstreamError::new(SERVICE, Kind::Limited { until }, "the hour's rate limit of this credential is used up")
+}
+
+fn kept(until: Moment) -> UpstreamError {
+    let message = "nobody waits for this yet, and what is left of this credential's rate limit is kept for questions";
+    UpstreamError::only_ahead(SERVICE, until, message)
 }
 
 fn slow_down(until: Moment) -> UpstreamError {

@@ -14,6 +14,7 @@
 mod address;
 mod app;
 mod auth;
+mod budget;
 mod credential;
 mod diagnosis;
 mod documents;
@@ -36,7 +37,7 @@ use self::{
 pub use self::{
     address::SetupError,
     auth::Auth,
-    credential::Budget,
+    budget::Budget,
     diagnosis::{Diagnosis, Finding, Health},
     documents::documents,
     sweep::{How, Promise, Sweep, Wanted},
@@ -261,11 +262,18 @@ impl GitHub {
         self.reader.authority.budget()
     }
 
-    /// Whether GitHub is there for questions about `repo`: it is up, limits nobody, and did not fail or refuse the latest
-    /// one. What was never asked is not known to fail.
-    pub fn is_well(&self, repo: &Repo) -> bool {
+    /// Whether something about `repo` that nobody waits for would be let through now; else from when on. It may be
+    /// refused all the same, since what is left of a budget is the questions'.
+    pub async fn ahead_allowed(&self, repo: &Repo) -> Result<(), Moment> {
+        self.reader.ahead_allowed(repo, self.clock.now()).await
+    }
+
+    /// Since when GitHub is there for questions about `repo`: it is up, limits nobody, and did not fail or refuse the
+    /// latest one; `None` while it is not. What was never asked is not known to fail.
+    pub fn well_since(&self, repo: &Repo) -> Option<Moment> {
         let reader = &self.reader;
-        reader.sender.breaker.is_well() && !reader.authority.is_limited() && !reader.failing.has(repo)
+        let up = reader.sender.breaker.well_since()?;
+        Some(up.max(reader.authority.well_since()?).max(reader.failing.well_since(repo)?))
     }
 
     /// Failures of an old secret must not outlive it.

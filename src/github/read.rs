@@ -20,7 +20,7 @@ use super::{
 use crate::{
     clock::Moment,
     domain::{CommitFacts, CommitSha, Commits, Listed, Repo, Repository, Snapshot, Source},
-    upstream::{Failing, Kind, UpstreamError},
+    upstream::{Failing, Kind, UpstreamError, urgency},
 };
 
 /// Commits per further page.
@@ -106,6 +106,18 @@ impl Reader {
         Ok(snapshots)
     }
 
+    /// Whether something that nobody waits for would be let through; else from when on.
+    pub(super) async fn ahead_allowed(&self, repo: &Repo, now: Moment) -> Result<(), Moment> {
+        urgency::ahead(async {
+            self.sender.breaker.ready().map_err(|error| error.again_at(now))?;
+            match self.authority.credential_of(repo).await {
+                Some(credential) => credential.paused().map_or_else(|| credential.spare(Resource::Graphql), Err),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
     pub(super) async fn more_commits(
         &self,
         repo: &Repo,
@@ -162,7 +174,7 @@ impl Reader {
         }
         let path = self.sender.rest(&format!("/repos/{repo}/compare/{ancestor}...{descendant}?per_page=1"));
         let outcome = self.sender.send_for(&self.authority, repo, Resource::Core, &Call::get(path)).await;
-        self.failing.note(repo, outcome.is_err());
+        self.failing.note(repo, outcome.as_ref().err(), self.sender.now());
         let (answer, _) = outcome?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
@@ -184,7 +196,7 @@ impl Reader {
         variables: Value,
     ) -> Result<(Answer, Grant, R), UpstreamError> {
         let outcome = self.whole(repo, document, variables).await;
-        self.failing.note(repo, outcome.is_err());
+        self.failing.note(repo, outcome.as_ref().err(), self.sender.now());
         outcome
     }
 

@@ -15,7 +15,7 @@ use super::{
     transport::{Answer, Call, Transport, malformed, unavailable},
 };
 use crate::{
-    clock::SharedClock,
+    clock::{Moment, SharedClock},
     domain::Repo,
     upstream::{Breaker, Kind, Secret, UpstreamError},
 };
@@ -36,6 +36,10 @@ pub(super) struct Sender {
 impl Sender {
     pub(super) fn new(transport: Transport, clock: SharedClock) -> Self {
         Self { transport, breaker: Breaker::new(SERVICE, Arc::clone(&clock)), clock }
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        self.clock.now()
     }
 
     /// A REST path below the origin.

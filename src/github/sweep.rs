@@ -23,7 +23,10 @@ use super::{Ask, By, GitHub};
 use crate::{
     clock::Moment,
     domain::{CheckState, Commits, Listed, Listing, Pull, Repo, Snapshot, Tip},
-    upstream::{Kind, UpstreamError},
+    upstream::{
+        Kind, UpstreamError,
+        urgency::{self, Urgency},
+    },
 };
 
 /// How many queries are under way at once.
@@ -75,7 +78,8 @@ struct Way {
     unplanned: bool,
     /// The line whose question began it: that one asks for itself.
     begun_by: Option<By>,
-    promised: HashMap<By, Moment>,
+    /// When each was promised, and how urgent that is.
+    promised: HashMap<By, (Moment, Urgency)>,
     /// No sweep before that.
     rests_until: Moment,
     odd: HashMap<u64, Moment>,
@@ -83,7 +87,7 @@ struct Way {
 
 impl Way {
     fn may_bring(&self, by: &By, not_before: Moment) -> bool {
-        self.promised.get(by).is_some_and(|made| *made >= not_before)
+        self.promised.get(by).is_some_and(|(made, _)| *made >= not_before)
             || self.unplanned
                 && self.begun_by.as_ref() != Some(by)
                 && self.sweep.is_some_and(|began| began >= not_before)
@@ -101,9 +105,13 @@ impl OnItsWay {
         way
     }
 
-    /// Completes once nothing is on its way any more that may bring this.
+    /// Completes once nothing is on its way any more that may bring this. It is as urgent from now on as who waits.
     pub(super) async fn arrived(&self, repo: &Repo, by: &By, not_before: Moment) {
         let way = self.of(repo);
+        let promised = way.borrow().promised.get(by).map(|(_, urgency)| urgency.clone());
+        if let Some(promised) = promised.filter(|_| !urgency::current().is_ahead()) {
+            promised.raise();
+        }
         // The sender is here, so it cannot fail.
         let _ = way.subscribe().wait_for(|way| !way.may_bring(by, not_before)).await;
     }
@@ -127,6 +135,7 @@ pub struct Promise {
     way: watch::Sender<Way>,
     listing: Option<Arc<Listing>>,
     wanted: Vec<Wanted>,
+    urgency: Urgency,
 }
 
 impl GitHub {
@@ -155,9 +164,10 @@ impl GitHub {
     /// Promises to read these lines, by what is listed as far as that tells.
     pub fn promise(self: &Arc<Self>, repo: &Repo, listing: Option<Arc<Listing>>, wanted: Vec<Wanted>) -> Promise {
         let way = self.on_its_way.of(repo);
-        let now = self.clock.now();
-        way.send_modify(|way| way.promised.extend(wanted.iter().map(|wanted| (wanted.by.clone(), now))));
-        Promise { github: Arc::clone(self), repo: repo.clone(), way, listing, wanted }
+        let (now, urgency) = (self.clock.now(), Urgency::ahead());
+        let promised = |wanted: &Wanted| (wanted.by.clone(), (now, urgency.clone()));
+        way.send_modify(|way| way.promised.extend(wanted.iter().map(promised)));
+        Promise { github: Arc::clone(self), repo: repo.clone(), way, listing, wanted, urgency }
     }
 }
 
@@ -169,10 +179,14 @@ impl Sweep {
         }
         let page = loop {
             let size = self.github.sizes.page();
-            match self.github.reader.page(&self.repo, size, self.after.as_deref()).await {
+            let page = self.github.reader.page(&self.repo, size, self.after.as_deref());
+            // Whoever asks waits for the first page.
+            let urgency = if self.listing.is_none() { Urgency::question() } else { Urgency::ahead() };
+            match urgency.scope(page).await {
                 Ok(page) => break page,
                 Err(error) => {
-                    let smaller = error.kind == Kind::Unavailable && self.github.reader.sender.breaker.is_well();
+                    let smaller =
+                        error.kind == Kind::Unavailable && self.github.reader.sender.breaker.well_since().is_some();
                     if !(self.github.sizes.shrink_page() && smaller) {
                         self.rest();
                         return Err(error);
@@ -277,7 +291,7 @@ impl Promise {
     /// Reads some pull requests in one query. What cannot be read is not promised any more.
     async fn batch(&self, batch: Vec<(u64, u32, By)>) -> Vec<(By, How)> {
         let wanted: Vec<_> = batch.iter().map(|(number, walk, _)| (*number, *walk)).collect();
-        let outcome = self.github.reader.together(&self.repo, &wanted).await;
+        let outcome = self.urgency.clone().scope(self.github.reader.together(&self.repo, &wanted)).await;
         let mut done = Vec::new();
         match outcome {
             Ok(snapshots) => {
@@ -293,7 +307,7 @@ impl Promise {
             Err(error) => {
                 tracing::debug!(repository = %self.repo, pulls = batch.len(), %error, "pull requests cannot be read together");
                 let of_its_own = matches!(error.kind, Kind::Unavailable | Kind::Malformed)
-                    && self.github.reader.sender.breaker.is_well();
+                    && self.github.reader.sender.breaker.well_since().is_some();
                 if of_its_own && !self.github.sizes.shrink(batch.len()) {
                     let until = self.github.clock.now() + ODD_FOR;
                     self.way.send_modify(|way| way.odd.extend(batch.iter().map(|(number, ..)| (*number, until))));

@@ -335,10 +335,10 @@ impl Mirror {
     }
 
     /// Counts the time since a set's last question.
-    pub(super) fn watched(&mut self, key: &TrustKey, now: Moment, could_say: bool) {
+    pub(super) fn watched(&mut self, key: &TrustKey, now: Moment, could_say_since: Option<Moment>) {
         // Whoever asks under ever new names earns no trust for them.
         if self.watches.len() < WATCHES || self.watches.contains_key(key) {
-            self.watches.entry(key.clone()).or_default().note(now, could_say);
+            self.watches.entry(key.clone()).or_default().note(now, could_say_since);
         }
     }
 }

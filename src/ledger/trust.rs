@@ -29,14 +29,13 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Counts the time since the last question if the upstreams could say something then and now.
-    pub(super) fn note(&mut self, now: Moment, could_say: bool) {
-        if let Some(before) = self.last_good
-            && could_say
-        {
-            self.seen += now.since(before).min(LONGEST_STEP);
+    /// Counts the time since the last question for as long as the upstreams could say something without a break, and if
+    /// they could then, too.
+    pub(super) fn note(&mut self, now: Moment, could_say_since: Option<Moment>) {
+        if let Some((before, since)) = self.last_good.zip(could_say_since) {
+            self.seen += now.since(before.max(since)).min(LONGEST_STEP);
         }
-        self.last_good = could_say.then_some(now);
+        self.last_good = could_say_since.map(|_| now);
     }
 
     /// The time that counted.
@@ -64,20 +63,27 @@ mod tests {
     fn an_outage_does_not_count() {
         let mut watch = Watch::default();
         let at = |minutes: u64| Moment::after_start(Duration::from_secs(60 * minutes));
-        for (minute, could_say, seen) in [(0, true, 0), (10, true, 10), (20, false, 10), (50, true, 10), (60, true, 20)]
-        {
-            watch.note(at(minute), could_say);
+        for (minute, since, seen) in [
+            (0, Some(0), 0),
+            (10, Some(0), 10),
+            (20, None, 10),
+            (50, Some(45), 10),
+            (60, Some(45), 20),
+            // Others met an outage that was over five minutes ago.
+            (80, Some(75), 25),
+        ] {
+            watch.note(at(minute), since.map(at));
             assert_eq!(watch.seen(), Duration::from_secs(60 * seen), "minute {minute}");
         }
         // Nobody has seen what was in these hours.
-        watch.note(at(600), true);
-        assert_eq!(watch.seen(), Duration::from_mins(20) + LONGEST_STEP);
+        watch.note(at(600), Some(at(75)));
+        assert_eq!(watch.seen(), Duration::from_mins(25) + LONGEST_STEP);
         let mut watch = Watch { seen: Duration::from_mins(20), last_good: Some(at(70)), ..Watch::default() };
         watch.take_in(300, at(70));
         assert_eq!(watch.seen(), Duration::from_mins(20));
         watch.take_in(1500, at(70));
         assert_eq!(watch.seen(), Duration::from_mins(25));
-        watch.note(at(71), true);
+        watch.note(at(71), Some(at(0)));
         assert_eq!(watch.seen(), Duration::from_mins(26));
     }
 }

@@ -28,6 +28,10 @@ const REFUSED: Duration = Duration::from_mins(1);
 /// The longest pause after many.
 const REFUSED_LONGEST: Duration = Duration::from_mins(15);
 
+/// How long it is believed that no pulls are left, unless the registry says something else. It does not say when they
+/// are back.
+const WITHOUT_PULLS: Duration = Duration::from_mins(15);
+
 /// One credential at one registry.
 #[derive(Debug)]
 pub(super) struct Account {
@@ -38,10 +42,14 @@ pub(super) struct Account {
     scheme: Mutex<Scheme>,
     repositories: Mutex<HashMap<String, Arc<AsyncMutex<Repository>>>>,
     breaker: Mutex<Option<Breaker>>,
+    /// When the credential's latest rest ends or ended.
+    rested: Mutex<Moment>,
     /// Held while a credential that was never accepted is shown: fifty callers must not be fifty refusals.
     trial: AsyncMutex<()>,
     accepted: AtomicBool,
     limited: AtomicU32,
+    /// Until when it is believed that no pulls are left.
+    without_pulls: Mutex<Moment>,
 }
 
 /// How the registry wants the credential to be shown.
@@ -92,7 +100,14 @@ struct Breaker {
 /// The right to show the credential; held until the answer was recorded.
 #[derive(Debug)]
 pub(super) struct Showing<'a> {
-    _alone: Option<tokio::sync::MutexGuard<'a, ()>>,
+    alone: Option<tokio::sync::MutexGuard<'a, ()>>,
+}
+
+impl Showing<'_> {
+    /// Whether it was never accepted, so that all others wait.
+    pub(super) fn is_trial(&self) -> bool {
+        self.alone.is_some()
+    }
 }
 
 impl Repository {
@@ -119,9 +134,11 @@ impl Account {
             scheme: Mutex::default(),
             repositories: Mutex::default(),
             breaker: Mutex::default(),
+            rested: Mutex::default(),
             trial: AsyncMutex::default(),
             accepted: AtomicBool::default(),
             limited: AtomicU32::default(),
+            without_pulls: Mutex::default(),
         }
     }
 
@@ -146,23 +163,25 @@ impl Account {
         Arc::clone(repositories.entry(name.to_owned()).or_default())
     }
 
-    /// Whether the credential neither is limited nor rests.
-    pub(super) fn is_well(&self, now: Moment) -> bool {
-        self.pace.paused().is_none() && self.check(now).is_ok()
+    /// Since when the credential neither is limited nor rests; `None` while it does.
+    pub(super) fn well_since(&self, now: Moment) -> Option<Moment> {
+        let rested = *self.rested.lock().unwrap_or_else(PoisonError::into_inner);
+        let well = self.pace.paused().is_none() && self.check(now).is_ok();
+        well.then(|| self.pace.last_pause().max(rested).min(now))
     }
 
     /// Waits until the credential may be shown; an error while the breaker is open.
     pub(super) async fn show(&self, now: impl Fn() -> Moment) -> Result<Showing<'_>, UpstreamError> {
         if self.is_anonymous() {
-            return Ok(Showing { _alone: None });
+            return Ok(Showing { alone: None });
         }
         self.check(now())?;
         if self.accepted.load(Ordering::Relaxed) {
-            return Ok(Showing { _alone: None });
+            return Ok(Showing { alone: None });
         }
         let alone = self.trial.lock().await;
         self.check(now())?;
-        Ok(Showing { _alone: Some(alone) })
+        Ok(Showing { alone: Some(alone) })
     }
 
     fn check(&self, now: Moment) -> Result<(), UpstreamError> {
@@ -197,10 +216,23 @@ impl Account {
         let times = breaker.as_ref().map_or(0, |breaker| breaker.times);
         let pause = REFUSED.saturating_mul(1 << times.min(8)).min(REFUSED_LONGEST);
         tracing::warn!(registry = %error.service, seconds = pause.as_secs(), "{}; the credential rests", error.message);
+        *self.rested.lock().unwrap_or_else(PoisonError::into_inner) = now + pause;
         *breaker = Some(Breaker {
             refusal: Refusal { error: error.clone(), until: now + pause },
             times: times.saturating_add(1),
         });
+    }
+
+    /// The registry says how many pulls are left.
+    pub(super) fn has_pulls(&self, left: u64, now: Moment) {
+        let until = if left == 0 { now + WITHOUT_PULLS } else { Moment::START };
+        *self.without_pulls.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    /// Whether something that nobody waits for may be sent; else from when on.
+    pub(super) fn spare(&self, now: Moment) -> Result<(), Moment> {
+        let until = *self.without_pulls.lock().unwrap_or_else(PoisonError::into_inner);
+        if until > now { Err(until) } else { Ok(()) }
     }
 
     /// Counts a 429 and says how many there were in a row.

@@ -14,7 +14,7 @@ use super::{
     host::Host,
     wire::{Redirects, Reply, Request},
 };
-use crate::upstream::UpstreamError;
+use crate::upstream::{UpstreamError, urgency};
 
 /// From which age on a 403 (private ECR) or 400 (public ECR) may mean that the token expired.
 const SUSPECT: Duration = Duration::from_secs(5);
@@ -105,8 +105,10 @@ impl Host {
             Held::Nothing => self.send(account, request(None)).await,
             Held::Token { token, .. } => self.send(account, request(Some(token.header.clone()))).await,
             Held::Basic => {
-                let _showing = account.show(|| self.now()).await?;
-                let reply = self.send(account, request(account.credential.basic_header())).await?;
+                let showing = account.show(|| self.now()).await?;
+                let sent = self.send(account, request(account.credential.basic_header()));
+                // Questions wait behind a credential that is tried.
+                let reply = if showing.is_trial() { urgency::question(sent).await } else { sent.await }?;
                 if reply.status != StatusCode::UNAUTHORIZED {
                     account.accept();
                 } else if !account.is_accepted() && Offer::read(&reply.headers).bearer.is_none() {

@@ -13,6 +13,7 @@ use super::{
     account::{Account, Scheme},
     credential::{Credential, Credentials, Keyring},
     options::{Checked, Options, SetupError},
+    refusals::Refusals,
 };
 use crate::{
     clock::{Moment, SharedClock},
@@ -30,6 +31,8 @@ pub(super) struct Host {
     pub(super) clock: SharedClock,
     /// Whether it was seen not to know HEAD.
     pub(super) without_head: AtomicBool,
+    /// What its token servers refused lately.
+    pub(super) refusals: Refusals,
     name: Arc<str>,
     credentials: Credentials,
     accounts: Mutex<Accounts>,
@@ -61,6 +64,7 @@ impl Host {
             http,
             clock: Arc::clone(clock),
             without_head: AtomicBool::default(),
+            refusals: Refusals::default(),
             accounts: Mutex::default(),
             breakers: Mutex::default(),
         })
@@ -101,14 +105,15 @@ impl Host {
         breaker
     }
 
-    /// Whether it and the account's token server are up, and neither limit nor refuse us.
-    pub(super) fn is_well(&self, account: &Account) -> bool {
+    /// Since when it and the account's token server are up, and neither limit nor refuse us; `None` while they are not.
+    pub(super) fn well_since(&self, account: &Account) -> Option<Moment> {
         let server = match account.scheme() {
             Scheme::Bearer(server) => Some(server.address()),
             Scheme::Unasked | Scheme::Open | Scheme::Basic => None,
         };
         let mut servers = iter::once(&self.settings.origin).chain(&server);
-        servers.all(|server| self.breaker(server).is_well()) && account.is_well(self.now())
+        let account = account.well_since(self.now())?;
+        servers.try_fold(account, |since, server| Some(since.max(self.breaker(server).well_since()?)))
     }
 
     pub(super) fn now(&self) -> Moment {

@@ -22,6 +22,12 @@ pub(super) fn pause(headers: &HeaderMap, body: &[u8], now: DateTime<Utc>, streak
     SHORTEST + ceiling.saturating_sub(SHORTEST).mul_f64(chance.clamp(0.0, 1.0))
 }
 
+/// How many pulls are left, where a registry says so: Docker Hub with every answer, also to a HEAD, which is none.
+pub(super) fn pulls_left(headers: &HeaderMap) -> Option<u64> {
+    // `20;w=21600`, and where nothing is limited nothing or `;w=21600`.
+    headers.get("ratelimit-remaining")?.to_str().ok()?.split(';').next()?.trim().parse().ok()
+}
+
 fn header(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse() {
@@ -85,6 +91,15 @@ mod tests {
         assert!(near(seconds(&[("retry-after", "Thu, 01 Jan 1970 00:00:20 GMT")], ""), 20.0));
         assert!(near(seconds(&[], "retry-after: 880.092µs, allowed: 44000/minute"), 1.0));
         assert!(near(seconds(&[], r#"{"message":"Retry-After: 1m2.5s, allowed"}"#), 62.5));
+    }
+
+    #[test]
+    fn pulls_are_counted_where_they_are_limited() {
+        let left = |value: &str| {
+            pulls_left(&HeaderMap::from_iter([("ratelimit-remaining".parse().unwrap(), value.parse().unwrap())]))
+        };
+        assert_eq!((left("20;w=21600"), left("0;w=21600"), left(" 7 ")), (Some(20), Some(0), Some(7)));
+        assert_eq!((left(";w=21600"), left(""), left("many"), pulls_left(&HeaderMap::new())), (None, None, None, None));
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod labels;
 mod limit;
 mod lookup;
 mod options;
+mod refusals;
 mod token;
 mod wire;
 
@@ -134,7 +135,7 @@ impl Registries {
             async move {
                 let seen_at = target.host.now();
                 let outcome = target.host.digest(&target.account, &target.image, &tag).await;
-                failing.note(&target.image, outcome.is_err());
+                failing.note(&target.image, outcome.as_ref().err(), target.host.now());
                 let Some(digest) = outcome? else {
                     return Ok(Presence::Absent { seen_at });
                 };
@@ -155,7 +156,8 @@ impl Registries {
             async move {
                 let outcome = target.host.read_labels(&target.account, &target.image, &digest).await;
                 // That a part of the image is not there is an answer.
-                failing.note(&target.image, matches!(&outcome, Err(error) if error.kind != Kind::NotFound));
+                let failure = outcome.as_ref().err().filter(|error| error.kind != Kind::NotFound);
+                failing.note(&target.image, failure, target.host.now());
                 outcome.map(Arc::new)
             }
         };
@@ -186,11 +188,14 @@ impl Registries {
         }
     }
 
-    /// Whether all of these can be asked for: their registries are up and neither limit nor refuse us, and the latest
-    /// question about each was answered. What was never asked for is not known to fail.
-    pub fn are_well<'a>(&self, images: impl IntoIterator<Item = &'a ImageName>) -> bool {
-        let reachable = |target: Arc<Target>| target.host.is_well(&target.account);
-        images.into_iter().all(|image| !self.failing.has(image) && self.target(image).is_ok_and(reachable))
+    /// Since when all of these can be asked for: their registries are up and neither limit nor refuse us, and the latest
+    /// question about each was answered; `None` while that is not so. What was never asked for is not known to fail.
+    pub fn well_since<'a>(&self, images: impl IntoIterator<Item = &'a ImageName>) -> Option<Moment> {
+        images.into_iter().try_fold(Moment::START, |since, image| {
+            let target = self.target(image).ok()?;
+            let reachable = target.host.well_since(&target.account)?;
+            Some(since.max(self.failing.well_since(image)?).max(reachable))
+        })
     }
 
     fn target(&self, image: &ImageName) -> Result<Arc<Target>, UpstreamError> {

@@ -12,7 +12,7 @@ use super::{
     host::Host,
     wire::{Redirects, Request},
 };
-use crate::upstream::{Kind, UpstreamError};
+use crate::upstream::{Kind, UpstreamError, urgency};
 
 /// How long a token holds that does not say: the distribution specification's default.
 const DEFAULT_LIFE: Duration = Duration::from_mins(1);
@@ -20,6 +20,9 @@ const DEFAULT_LIFE: Duration = Duration::from_mins(1);
 const LONGEST_LIFE: Duration = Duration::from_hours(24);
 /// A token is given up earlier by a tenth of its life, at most by this.
 const MARGIN: Duration = Duration::from_secs(10);
+/// What is said where many repositories were refused.
+const MANY_REFUSALS: &str = "its token server refused many repositories lately, and bans those who go on; the next one \
+                             waits a few minutes";
 /// The most that a token server may answer.
 const MAX_BYTES: usize = 64 * 1024;
 
@@ -75,7 +78,13 @@ impl Host {
         {
             return Ok((token.clone(), false));
         }
-        match self.fetch_token(account, server, name).await {
+        // What was granted before is no risk.
+        if repository.token.is_none() {
+            let risky = |until| self.error(Kind::Limited { until }, MANY_REFUSALS);
+            self.refusals.check(now).map_err(risky)?;
+        }
+        // Whoever it is for, questions wait behind it.
+        match urgency::question(self.fetch_token(account, server, name)).await {
             Ok((header, life)) => {
                 repository.generation += 1;
                 let token = Token { header, got: now, expires: now + life, generation: repository.generation };
@@ -120,6 +129,7 @@ impl Host {
             status if status.is_success() => {}
             // A refused refresh token is OAuth's `invalid_grant`, a 400.
             StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST if !account.is_anonymous() => {
+                self.refusals.note(self.now());
                 let error = self.refusal(
                     StatusCode::UNAUTHORIZED,
                     format!("its token server refuses the configured credential ({})", reply.status.as_u16()),
@@ -127,7 +137,10 @@ impl Host {
                 account.refuse(&error, self.now());
                 return Err(error);
             }
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(self.refused(account, name, reply.status)),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                self.refusals.note(self.now());
+                return Err(self.refused(account, name, reply.status));
+            }
             status => return Err(self.unexpected("its token server", status)),
         }
         account.accept();

@@ -11,6 +11,7 @@ use crate::{
     upstream::{
         Kind, UpstreamError,
         http::{self, BodyError},
+        urgency,
     },
 };
 
@@ -93,7 +94,12 @@ impl Host {
     }
 
     async fn exchange(&self, account: &Account, request: &Request) -> Result<Reply, UpstreamError> {
-        let turn = async { account.pace.turn().await.map_err(|until| self.limited(until)) };
+        let turn = async {
+            if urgency::current().is_ahead() {
+                account.spare(self.now()).map_err(|until| self.without_pulls(until))?;
+            }
+            account.pace.turn().await.map_err(|until| self.limited(until))
+        };
         let question = (request.method.as_str(), request.url.as_str());
         self.breaker(&request.url).carry(question, turn, self.sent(account, request)).await
     }
@@ -101,6 +107,9 @@ impl Host {
     async fn sent(&self, account: &Account, request: &Request) -> Result<Reply, UpstreamError> {
         let response = self.transmit(request).await?;
         let (status, headers) = (response.status(), response.headers().clone());
+        if let Some(left) = limit::pulls_left(&headers) {
+            account.has_pulls(left, self.now());
+        }
         let body = match (status.is_success(), request.limit) {
             _ if request.method == Method::HEAD => Vec::new(),
             (true, None) => Vec::new(),
@@ -148,6 +157,11 @@ impl Host {
             outcome => outcome,
         };
         outcome.map_err(|error| self.error(Kind::Unavailable, http::describe(&error)))
+    }
+
+    fn without_pulls(&self, until: Moment) -> UpstreamError {
+        let message = "nobody waits for this yet, and no pulls are left";
+        UpstreamError::only_ahead(self.settings.host.as_str(), until, message)
     }
 
     fn limited(&self, until: Moment) -> UpstreamError {

@@ -14,6 +14,9 @@
 //! something that is broken. Until it succeeds itself its failures prove nothing about the service, and the probes of
 //! others do not wait for its own. Likewise a failure of what began before the latest success.
 //!
+//! What is fetched ahead of questions may find out that the service is up again or down, but takes no probe from a
+//! question: its own are rare, and postpone nobody else's. It may be heavy, so that taking long proves nothing.
+//!
 //! A probe is what one question asks at once, such as its two images: were only one of them let through, the first
 //! question after an outage would still fail. What is slow is not down for good: each probe has more time than the one
 //! before.
@@ -29,7 +32,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Kind, UpstreamError, http};
+use super::{Kind, UpstreamError, http, urgency};
 use crate::clock::{Moment, SharedClock};
 
 /// How many failures in a row open it.
@@ -42,6 +45,8 @@ const HANGS: Duration = Duration::from_secs(8);
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 /// How much later than the first exchange of a probe others may join it, and how many there may be in all.
 const PROBE: (Duration, usize) = (Duration::from_millis(100), 8);
+/// How long after a probe by what is fetched ahead another one of those is sent.
+const PAUSE_AHEAD: Duration = Duration::from_secs(15);
 /// How many questions that failed are remembered.
 const REMEMBERED: usize = 1024;
 
@@ -62,6 +67,8 @@ struct State {
     succeeded: Moment,
     /// Failures in a row.
     failures: u32,
+    /// When the latest trouble was over.
+    recovered: Moment,
     open: Option<Open>,
     /// When questions failed that have not succeeded since.
     failed: HashMap<u64, Moment>,
@@ -71,6 +78,15 @@ struct State {
 struct Begun {
     question: u64,
     at: Moment,
+    ahead: bool,
+}
+
+/// Who asks to be let through.
+#[derive(Clone, Copy)]
+struct Asker {
+    /// Which question it is, where that matters.
+    question: Option<u64>,
+    ahead: bool,
 }
 
 struct Open {
@@ -82,6 +98,9 @@ struct Open {
     /// When the next probe is due, and when an odd question may be one.
     due: Moment,
     odd_due: Moment,
+    /// When what is fetched ahead may be one.
+    ahead_due: Moment,
+    /// The questions' probe that is under way.
     probe: Option<Probe>,
 }
 
@@ -132,13 +151,21 @@ impl Breaker {
     /// Whether anything would be let through now: for whoever would else wait for another one's exchange.
     pub fn ready(&self) -> Result<(), UpstreamError> {
         let now = self.clock.now();
-        self.change(|state| state.admit(None, now, || self.no_answer()))
+        self.change(|state| state.admit(Asker::of(None), now, || self.no_answer()))
     }
 
     /// Whether nothing speaks against the service: what was asked last came through, if anything was ever asked.
     pub fn is_well(&self) -> bool {
+        self.well_since().is_some()
+    }
+
+    /// Since when nothing spoke against the service; `None` while something does.
+    pub fn well_since(&self) -> Option<Moment> {
         let now = self.clock.now();
-        self.change(|state| state.open.is_none() && state.failures == 0 && !state.hangs(now))
+        self.change(|state| {
+            let well = state.open.is_none() && state.failures == 0 && !state.hangs(now);
+            well.then_some(state.recovered)
+        })
     }
 
     async fn wait<P>(
@@ -151,7 +178,7 @@ impl Breaker {
             // Made before the look, so that what happens between the two is not missed.
             let opened = self.opened.notified();
             let now = self.clock.now();
-            self.change(|state| state.admit(Some(question), now, || self.no_answer()))?;
+            self.change(|state| state.admit(Asker::of(Some(question)), now, || self.no_answer()))?;
             tokio::select! {
                 biased;
                 turn = &mut turn => return turn,
@@ -162,13 +189,18 @@ impl Breaker {
 
     fn begin(&self, question: u64) -> Result<Pass<'_>, UpstreamError> {
         let at = self.clock.now();
+        let asker = Asker::of(Some(question));
         self.change(|state| {
-            state.admit(Some(question), at, || self.no_answer())?;
+            state.admit(asker, at, || self.no_answer())?;
             state.last += 1;
-            let (id, begun) = (state.last, Begun { question, at });
+            let (id, begun) = (state.last, Begun { question, at, ahead: asker.ahead });
             state.under_way.insert(id, begun);
             let time = state.open.as_mut().map_or(http::TOTAL, |open| {
-                open.probe.get_or_insert(Probe { began: at, exchanges: Vec::new() }).exchanges.push(id);
+                if asker.ahead {
+                    open.ahead_due = at + PAUSE_AHEAD;
+                } else {
+                    open.probe.get_or_insert(Probe { began: at, exchanges: Vec::new() }).exchanges.push(id);
+                }
                 open.time
             });
             Ok(Pass { breaker: self, id, begun, due: at + time })
@@ -192,12 +224,18 @@ impl Breaker {
     }
 }
 
+impl Asker {
+    fn of(question: Option<u64>) -> Self {
+        Self { question, ahead: urgency::current().is_ahead() }
+    }
+}
+
 impl Pass<'_> {
     fn end<T>(self, outcome: &Result<T, UpstreamError>) {
         let now = self.breaker.clock.now();
         self.breaker.change(|state| match outcome {
             Err(error) if error.kind == Kind::Unavailable => state.fail(self.id, self.begun, error, now),
-            _ => state.succeed(self.begun.question, &self.breaker.service, now),
+            _ => state.succeed(self.begun, &self.breaker.service, now),
         });
     }
 }
@@ -243,25 +281,31 @@ impl State {
     /// Whether a question may be sent now; opens if something hangs.
     fn admit(
         &mut self,
-        question: Option<u64>,
+        asker: Asker,
         now: Moment,
         no_answer: impl FnOnce() -> UpstreamError,
     ) -> Result<(), UpstreamError> {
         if self.open.is_none() && self.hangs(now) {
             self.open(no_answer(), now);
         }
-        let odd = question.is_some_and(|question| self.is_odd(question));
+        let odd = asker.question.is_some_and(|question| self.is_odd(question));
         let Some(open) = &self.open else { return Ok(()) };
         let due = if odd { open.due.max(open.odd_due) } else { open.due };
         let (admitted, not_before) = match &open.probe {
             None => (due <= now, Some(due)),
             Some(probe) => (now.since(probe.began) < PROBE.0 && probe.exchanges.len() < PROBE.1 && due <= now, None),
         };
-        if admitted { Ok(()) } else { Err(UpstreamError { not_before, ..open.error.clone() }) }
+        if !admitted {
+            return Err(UpstreamError { not_before, ..open.error.clone() });
+        }
+        if asker.ahead && open.ahead_due > now {
+            return Err(UpstreamError { not_before: Some(open.ahead_due), only_ahead: true, ..open.error.clone() });
+        }
+        Ok(())
     }
 
     fn hangs(&self, now: Moment) -> bool {
-        let hangs = |begun: &Begun| now.since(begun.at) > HANGS && begun.at > self.succeeded;
+        let hangs = |begun: &Begun| !begun.ahead && now.since(begun.at) > HANGS && begun.at > self.succeeded;
         self.under_way.values().any(|begun| hangs(begun) && !self.is_odd(begun.question))
     }
 
@@ -269,10 +313,13 @@ impl State {
         self.failed.get(&question).is_some_and(|failed| *failed < self.succeeded)
     }
 
-    fn succeed(&mut self, question: u64, service: &Arc<str>, now: Moment) {
+    fn succeed(&mut self, begun: Begun, service: &Arc<str>, now: Moment) {
+        if self.open.is_some() || self.failures > 0 || self.hangs(now) {
+            self.recovered = now;
+        }
         self.succeeded = now;
         self.failures = 0;
-        self.failed.remove(&question);
+        self.failed.remove(&begun.question);
         if self.open.take().is_some() {
             tracing::info!(%service, "it answers again");
         }
@@ -293,7 +340,8 @@ impl State {
             }
         } else if !odd && begun.at > self.succeeded {
             self.failures += 1;
-            if self.failures >= FAILURES || now.since(begun.at) >= LONG {
+            let long = !begun.ahead && now.since(begun.at) >= LONG;
+            if self.failures >= FAILURES || long {
                 self.open(error.clone(), now);
             }
         }
@@ -302,7 +350,7 @@ impl State {
     fn open(&mut self, error: UpstreamError, now: Moment) {
         tracing::warn!(service = %error.service, "{}; it is left alone, but for a probe now and then", error.message);
         let due = now + PAUSE.0;
-        self.open = Some(Open { error, pause: PAUSE.0, time: LONG, due, odd_due: due, probe: None });
+        self.open = Some(Open { error, pause: PAUSE.0, time: LONG, due, odd_due: due, ahead_due: due, probe: None });
     }
 }
 

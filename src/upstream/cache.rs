@@ -4,17 +4,33 @@
 //! its load *began*, and a caller says how old that may be. An invalidation is therefore just a later moment: a load
 //! that began before it can never satisfy a caller who came after it, in whatever order they finish.
 //! The load runs in a task of its own: a caller that goes away loses nothing, and the next finds the work done.
+//!
+//! It is as urgent as whoever began it, and becomes a question's when a question joins it. That it was refused because
+//! nobody waited for it is nothing that is known: it is never kept, and a question that hears it loads by itself.
 
-use std::{fmt, future::Future, hash::Hash, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    hash::Hash,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
 
-use super::UpstreamError;
+use super::{
+    UpstreamError,
+    urgency::{self, Urgency},
+};
 use crate::clock::{Moment, SharedClock};
 
 /// Values and failures by key.
 pub struct Cache<K, V> {
     entries: moka::future::Cache<K, Entry<V>>,
+    loads: Loads<K>,
     clock: SharedClock,
 }
+
+/// How urgent the loads under way are, and how many wait for each.
+type Loads<K> = Arc<Mutex<HashMap<K, (Urgency, usize)>>>;
 
 #[derive(Clone)]
 struct Entry<V> {
@@ -52,7 +68,7 @@ where
             // A new key must never be refused because old ones are hot.
             .eviction_policy(moka::policy::EvictionPolicy::lru())
             .build();
-        Self { entries, clock }
+        Self { entries, loads: Loads::default(), clock }
     }
 
     /// The value whose load began at `not_before` or later: from memory, from a load already under way, or by `load`.
@@ -61,52 +77,86 @@ where
         F: Fn() -> Fut + Clone + Send + 'static,
         Fut: Future<Output = Result<V, UpstreamError>> + Send + 'static,
     {
+        let urgency = urgency::current();
         loop {
             if let Some(entry) = self.entries.get(&key).await
                 && entry.serves(not_before, self.clock.now())
             {
                 return entry.outcome.map_err(|failure| failure.error);
             }
-            let entry = self.load(key.clone(), not_before, load.clone()).await?;
+            let entry = match self.load(key.clone(), not_before, load.clone(), &urgency).await {
+                Err(error) if error.only_ahead && !urgency.is_ahead() => continue,
+                outcome => outcome?,
+            };
             // Whoever joined a load that began before its own `not_before` goes round again. A failure that was
-            // only just found is an answer, whatever its lifetime.
+            // only just found is an answer, whatever its lifetime; what no question would have been told is none.
             match entry.outcome {
                 Ok(value) if entry.began >= not_before => return Ok(value),
-                Ok(_) => {}
-                Err(failure) => return Err(failure.error),
+                Err(failure) if !failure.error.only_ahead => return Err(failure.error),
+                Ok(_) | Err(_) => {}
             }
         }
     }
 
-    async fn load<F, Fut>(&self, key: K, not_before: Moment, load: F) -> Result<Entry<V>, UpstreamError>
+    async fn load<F, Fut>(
+        &self,
+        key: K,
+        not_before: Moment,
+        load: F,
+        urgency: &Urgency,
+    ) -> Result<Entry<V>, UpstreamError>
     where
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<V, UpstreamError>> + Send + 'static,
     {
         let entries = self.entries.clone();
         let clock = Arc::clone(&self.clock);
-        let task = tokio::spawn(async move {
+        let joined = Joined::new(&self.loads, &key, urgency);
+        let shared = joined.urgency.clone();
+        let work = async move {
+            let refused = Arc::new(OnceLock::new());
             let init = {
-                let clock = Arc::clone(&clock);
+                let (clock, refused) = (Arc::clone(&clock), Arc::clone(&refused));
+                let (entries, key) = (entries.clone(), key.clone());
                 async move {
                     let began = clock.now();
-                    let outcome = load().await.map_err(|error| {
-                        let now = clock.now();
-                        Failure { until: now + error.kind.lifetime(now), error }
-                    });
-                    Entry { began, outcome }
+                    let error = match load().await {
+                        Ok(value) => return Entry { began, outcome: Ok(value) },
+                        Err(error) => error,
+                    };
+                    let now = clock.now();
+                    if error.only_ahead {
+                        let _ = refused.set(error.clone());
+                        if let Some(known) = entries.get(&key).await {
+                            return known;
+                        }
+                        return Entry { began, outcome: Err(Failure { error, until: now }) };
+                    }
+                    Entry { began, outcome: Err(Failure { until: now + error.kind.lifetime(now), error }) }
                 }
             };
             let stale = |entry: &Entry<V>| !entry.serves(not_before, clock.now());
-            entries.entry(key).or_insert_with_if(init, stale).await.into_value()
-        });
-        task.await.map_err(|_| {
+            let entry = entries.entry(key).or_insert_with_if(init, stale).await.into_value();
+            drop(joined);
+            refused.get().cloned().map_or(Ok(entry), Err)
+        };
+        let mut task = tokio::spawn(shared.clone().scope(work));
+        let done = tokio::select! {
+            biased;
+            done = &mut task => done,
+            // Whoever waits for this load is as urgent as a question now, and so is the load.
+            () = urgency.raised() => {
+                shared.raise();
+                task.await
+            }
+        };
+        done.map_err(|_| {
             UpstreamError::new(
                 "lastgreen",
                 super::Kind::Malformed,
                 "a look-up broke off; this is a bug, its log line says where",
             )
-        })
+        })?
     }
 
     /// What is known without asking, however old, and when its load began.
@@ -129,6 +179,39 @@ where
     /// Forgets everything.
     pub fn clear(&self) {
         self.entries.invalidate_all();
+    }
+}
+
+/// One of those who wait for the load of a key.
+struct Joined<K: Hash + Eq> {
+    loads: Loads<K>,
+    key: K,
+    urgency: Urgency,
+}
+
+impl<K: Hash + Eq + Clone> Joined<K> {
+    fn new(loads: &Loads<K>, key: &K, urgency: &Urgency) -> Self {
+        let mut known = loads.lock().unwrap_or_else(PoisonError::into_inner);
+        let (shared, waiting) = known.entry(key.clone()).or_insert_with(|| (urgency.apart(), 0));
+        *waiting += 1;
+        let shared = shared.clone();
+        drop(known);
+        if !urgency.is_ahead() {
+            shared.raise();
+        }
+        Self { loads: Arc::clone(loads), key: key.clone(), urgency: shared }
+    }
+}
+
+impl<K: Hash + Eq> Drop for Joined<K> {
+    fn drop(&mut self) {
+        let mut known = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, waiting)) = known.get_mut(&self.key) {
+            *waiting -= 1;
+            if *waiting == 0 {
+                known.remove(&self.key);
+            }
+        }
     }
 }
 
@@ -246,6 +329,81 @@ mod tests {
         assert_eq!(early.await.unwrap(), Ok(0));
         assert_eq!(late.await.unwrap(), Ok(1));
         assert_eq!(setup.get(invalidated).await, Ok(1));
+    }
+
+    /// A load that is refused while nobody waits for it, and else waits for the gate.
+    async fn refusing(setup: &Setup, not_before: Moment) -> Result<u32, UpstreamError> {
+        let (loads, gate) = (Arc::clone(&setup.loads), Arc::clone(&setup.gate));
+        let load = move || {
+            let (loads, gate) = (Arc::clone(&loads), Arc::clone(&gate));
+            async move {
+                let load = loads.fetch_add(1, Ordering::SeqCst);
+                gate.acquire().await.unwrap().forget();
+                if urgency::current().is_ahead() {
+                    return Err(UpstreamError::only_ahead("x", Moment::START, "kept"));
+                }
+                Ok(load)
+            }
+        };
+        setup.cache.get("key", not_before, load).await
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_to_nobody_is_not_known() {
+        let setup = setup();
+        let start = setup.clock.now();
+        setup.gate.add_permits(8);
+        let refused = urgency::ahead(refusing(&setup, start)).await.unwrap_err();
+        assert!(refused.only_ahead);
+        assert_eq!(setup.cache.peek(&"key").await, None);
+        assert_eq!(refusing(&setup, start).await, Ok(1));
+        // What is known stays known.
+        setup.clock.advance(Duration::from_secs(1));
+        let later = setup.clock.now();
+        assert!(urgency::ahead(refusing(&setup, later)).await.unwrap_err().only_ahead);
+        assert_eq!(refusing(&setup, start).await, Ok(1));
+        assert_eq!(refusing(&setup, later).await, Ok(3));
+        assert!(setup.cache.loads.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_question_raises_the_load_that_it_joins() {
+        let setup = Arc::new(setup());
+        let start = setup.clock.now();
+        let spawn = |urgency: Urgency| {
+            let setup = Arc::clone(&setup);
+            tokio::spawn(urgency.scope(async move { refusing(&setup, start).await }))
+        };
+        let ahead = spawn(Urgency::ahead());
+        while setup.loads.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let question = spawn(Urgency::question());
+        while !setup.cache.loads.lock().unwrap().get("key").is_some_and(|(urgency, _)| !urgency.is_ahead()) {
+            tokio::task::yield_now().await;
+        }
+        setup.gate.add_permits(1);
+        assert_eq!((ahead.await.unwrap(), question.await.unwrap()), (Ok(0), Ok(0)));
+    }
+
+    #[tokio::test]
+    async fn who_is_raised_raises_what_he_waits_for() {
+        let setup = Arc::new(setup());
+        let start = setup.clock.now();
+        let urgency = Urgency::ahead();
+        let waiting = {
+            let setup = Arc::clone(&setup);
+            tokio::spawn(urgency.clone().scope(async move { refusing(&setup, start).await }))
+        };
+        while setup.loads.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        urgency.raise();
+        while !setup.cache.loads.lock().unwrap().get("key").is_some_and(|(urgency, _)| !urgency.is_ahead()) {
+            tokio::task::yield_now().await;
+        }
+        setup.gate.add_permits(1);
+        assert_eq!(waiting.await.unwrap(), Ok(0));
     }
 
     #[tokio::test]

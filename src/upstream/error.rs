@@ -20,6 +20,9 @@ pub struct UpstreamError {
     pub message: Arc<str>,
     /// Before when nothing is sent anyway, where that is known.
     pub not_before: Option<Moment>,
+    /// Whether only work that nobody waits for is refused so: a question would have been let through. It says nothing
+    /// about the service, and is the answer to no question.
+    pub only_ahead: bool,
 }
 
 /// What a failure means. None of these ever means "not built".
@@ -60,7 +63,12 @@ impl Kind {
 impl UpstreamError {
     /// An error of `service`.
     pub fn new(service: impl Into<Arc<str>>, kind: Kind, message: impl Into<Arc<str>>) -> Self {
-        Self { service: service.into(), kind, message: message.into(), not_before: None }
+        Self { service: service.into(), kind, message: message.into(), not_before: None, only_ahead: false }
+    }
+
+    /// The refusal of work that nobody waits for: a question would be let through.
+    pub fn only_ahead(service: impl Into<Arc<str>>, until: Moment, message: impl Into<Arc<str>>) -> Self {
+        Self { only_ahead: true, ..Self::new(service, Kind::Limited { until }, message) }
     }
 
     /// The earliest moment at which asking again may help.

@@ -3,8 +3,9 @@
 //! * [`Cache`]: bounded, freshness judged by the caller's need and the [`Clock`](crate::clock::Clock), many callers
 //!   one request, a caller that hangs up loses nothing.
 //! * [`Pace`]: per host and credential; waits for its turn, and stops everything while the service says so.
+//! * [`urgency`]: whether a question waits for the work or nobody does yet; it decides who goes first.
 //! * [`Breaker`]: per service; leaves one alone that is down, and ends what takes too long.
-//! * [`Failing`]: what could not be read when it was asked for last.
+//! * [`Failing`]: what could not be read when it was asked for last, and until when.
 //! * [`http`]: the one way to build an HTTP client, and how much of an answer is read.
 //! * [`SecretFile`]: a secret that is read again when its file changes.
 
@@ -15,6 +16,7 @@ mod health;
 pub mod http;
 mod pace;
 mod secret;
+pub mod urgency;
 
 pub use self::{
     breaker::Breaker,

@@ -4,6 +4,7 @@
 
 mod stage;
 
+mod ahead;
 mod apps;
 mod documents;
 mod outages;

@@ -115,15 +115,15 @@ async fn github_is_well_unless_the_latest_question_says_otherwise() {
         error("NOT_FOUND"),
     ] {
         let stage = Stage::new(world()).await;
-        assert!(stage.github.is_well(&repo()), "never asked");
+        assert!(stage.github.well_since(&repo()).is_some(), "never asked");
         stage.sim.fail(Fault::always(Target::GitHub, what.clone()));
         stage.failure().await;
-        assert!(!stage.github.is_well(&repo()), "{what:?}");
+        assert!(stage.github.well_since(&repo()).is_none(), "{what:?}");
         stage.sim.clear_faults();
         stage.advance(Duration::from_mins(5));
-        assert!(!stage.github.is_well(&repo()), "{what:?}: nobody has asked since");
+        assert!(stage.github.well_since(&repo()).is_none(), "{what:?}: nobody has asked since");
         stage.branch("feature").await.unwrap();
-        assert!(stage.github.is_well(&repo()), "{what:?}");
+        assert!(stage.github.well_since(&repo()).is_some(), "{what:?}");
     }
 }
 
@@ -133,13 +133,13 @@ async fn what_concerns_one_repository_is_not_held_against_another() {
     let other = "myorg/other".parse().unwrap();
     let ask = lastgreen::github::Ask { repo: other, ..branch("feature", 1) };
     stage.github.snapshot(ask.clone(), crate::stage::NEVER).await.unwrap_err();
-    assert!(!stage.github.is_well(&ask.repo));
-    assert!(stage.github.is_well(&repo()));
+    assert!(stage.github.well_since(&ask.repo).is_none());
+    assert!(stage.github.well_since(&repo()).is_some());
     // A limit concerns all.
     stage.sim.fail(Fault::once(Target::GitHub, What::SecondaryLimit));
     stage.advance(Duration::from_secs(15));
     stage.github.snapshot(ask, stage.clock.now()).await.unwrap_err();
-    assert!(!stage.github.is_well(&repo()));
+    assert!(stage.github.well_since(&repo()).is_none());
     stage.advance(Duration::from_mins(1));
-    assert!(stage.github.is_well(&repo()));
+    assert!(stage.github.well_since(&repo()).is_some());
 }

@@ -266,3 +266,40 @@ async fn an_outage_of_the_registry_earns_no_trust_though_github_answers() {
         assert!(is_trusted(&stage, 12).await, "{trouble:?}");
     }
 }
+
+#[tokio::test]
+async fn an_outage_that_only_another_set_met_earns_no_trust() {
+    let stage = Stage::new(Setup { trust_after: "30m", ..Setup::default() }).await;
+    stage.pull(1, "pending", "p1");
+    stage.sim.world(|world| world.pending(REPO, "p1"));
+    let question = || json!({"branch": "pending", "number": "1"});
+    let other_set = async || {
+        let asking = crate::stage::ask_at(stage.router(), "/preview", "other-set", question());
+        stage.until(tokio::spawn(asking)).await
+    };
+    stage.ask_with(question()).await.is_nothing("not-yet");
+    // For twenty of the next 34 minutes GitHub is down, and this set does not ask.
+    stage.pass(300);
+    stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
+    other_set().await.is_nothing("unknown");
+    stage.pass(1200);
+    other_set().await.is_nothing("unknown");
+    stage.sim.clear_faults();
+    stage.pass(20);
+    other_set().await.is_nothing("not-yet");
+    stage.pass(540);
+    stage.ask_with(question()).await.is_nothing("not-yet");
+    let registry_down = Fault::always(Target::Registry, What::Status(503, String::new()));
+    stage.sim.fail(registry_down.clone());
+    assert!(!is_trusted(&stage, 10).await);
+    // Nine minutes were watched; with 35 more without trouble it is trusted.
+    stage.sim.clear_faults();
+    stage.pass(60);
+    stage.until(stage.asking(json!({"branch": branch(10), "number": "10"}))).await.is_nothing("not-yet");
+    for _ in 0..8 {
+        stage.ask_with(question()).await.is_nothing("not-yet");
+        stage.pass(300);
+    }
+    stage.sim.fail(registry_down);
+    assert!(is_trusted(&stage, 11).await);
+}

@@ -1,6 +1,6 @@
 //! What answers cost: requests to GitHub and to the registry, and round trips.
 
-use lastgreen_sim::{Service, sha};
+use lastgreen_sim::{ImageSpec, Service, sha};
 use serde_json::json;
 
 use crate::stage::{REPO, Setup, Stage};
@@ -120,4 +120,132 @@ async fn a_question_by_number_costs_the_same() {
     stage.ask_number("feature", 1).await;
     let asked = stage.asked();
     assert_eq!((asked.github(), asked.registry()), (1, 2));
+}
+
+/// How often the registry was asked for a tag of each image since this was called last.
+fn looks(stage: &Stage) -> (usize, usize) {
+    let seen = stage.sim.take_seen();
+    let looks = |image: &str| {
+        seen.iter().filter(|seen| seen.method == "HEAD" && seen.path.contains(&format!("/{image}/manifests/"))).count()
+    };
+    (looks("front"), looks("back"))
+}
+
+#[tokio::test]
+async fn a_new_image_that_is_there_on_the_third_try_is_looked_for_four_times_at_most() {
+    let stage = green_head().await;
+    stage.ask_head("feature", "a1").await;
+    looks(&stage);
+    stage.push("feature", "a2");
+    stage.sim.world(|world| world.pending(REPO, "a2"));
+    // Argo CD asks every 30 seconds, and CI takes twenty minutes.
+    for _ in 0..40 {
+        stage.pass(30);
+        assert_eq!(stage.ask_head("feature", "a2").await.commit(), sha("a1"));
+    }
+    stage.sim.world(|world| world.clear_checks(REPO, "a2"));
+    stage.green("a2");
+    for _ in 0..2 {
+        assert_eq!(stage.ask_head("feature", "a2").await.commit(), sha("a1"));
+        stage.pass(30);
+    }
+    stage.images("a2");
+    assert_eq!(stage.ask_head("feature", "a2").await.commit(), sha("a2"));
+    // Once ahead, when the head was new, and then thrice.
+    assert_eq!(looks(&stage), (4, 4));
+    // What was found is never asked for again, whatever becomes of its tag.
+    for _ in 0..20 {
+        stage.pass(301);
+        stage.images("a2");
+        stage.ask_head("feature", "a2").await;
+    }
+    assert_eq!(looks(&stage), (0, 0));
+}
+
+#[tokio::test]
+async fn an_image_of_a_young_commit_is_answered_after_refresh_pending() {
+    let stage = green_head().await;
+    stage.ask("feature").await;
+    stage.push("feature", "a2");
+    stage.green("a2");
+    // Nine minutes after CI's last word.
+    stage.pass(480);
+    assert_eq!(stage.ask("feature").await.commit(), sha("a1"));
+    stage.images("a2");
+    stage.pass(14);
+    assert_eq!(stage.ask("feature").await.commit(), sha("a1"));
+    stage.pass(2);
+    assert_eq!(stage.ask("feature").await.commit(), sha("a2"));
+}
+
+#[tokio::test]
+async fn an_old_absence_costs_little() {
+    let stage = green_head().await;
+    stage.ask("feature").await;
+    stage.push("feature", "a2");
+    stage.green("a2");
+    stage.asked();
+    looks(&stage);
+    // The image that never came, polled every 30 seconds.
+    let day = async || {
+        for _ in 0..2 * 60 * 24 {
+            assert_eq!(stage.ask("feature").await.commit(), sha("a1"));
+            stage.pass(30);
+        }
+        let (front, back) = looks(&stage);
+        assert_eq!(front, back);
+        (front, stage.asked().github())
+    };
+    let (heads, reads) = day().await;
+    assert!((140..=180).contains(&heads), "{heads}");
+    assert!((280..=320).contains(&reads), "{reads}");
+    let (heads, reads) = day().await;
+    assert!((24..=26).contains(&heads), "{heads}");
+    assert!((280..=290).contains(&reads), "{reads}");
+    // A check that is run again makes it young again; that is seen like any re-run.
+    stage.sim.world(|world| world.clear_checks(REPO, "a2"));
+    stage.images("a2");
+    stage.green("a2");
+    stage.pass(301);
+    assert_eq!(stage.ask("feature").await.commit(), sha("a2"));
+}
+
+#[tokio::test]
+async fn a_moving_tag_is_looked_at_again_when_ci_says_something() {
+    let stage = Stage::new(Setup { front: vec!["pr-{number}"], ..Setup::default() }).await;
+    stage.pull(1, "feature", "a1");
+    let pushed = |commit: &str| {
+        let spec = ImageSpec::revision(&sha(commit));
+        stage.sim.world(|world| world.push_image("myorg/front", "pr-1", &spec))
+    };
+    pushed("a1");
+    stage.images("a1");
+    stage.green("a1");
+    assert_eq!(stage.ask_head("feature", "a1").await.commit(), sha("a1"));
+    looks(&stage);
+    let asking_for = async |minutes: u32| {
+        for _ in 0..4 * minutes {
+            stage.pass(15);
+            assert_eq!(stage.ask_head("feature", "a2").await.commit(), sha("a1"));
+        }
+        looks(&stage).0
+    };
+    // While CI runs nothing is to be seen in it.
+    stage.push("feature", "a2");
+    stage.sim.world(|world| world.pending(REPO, "a2"));
+    assert_eq!(asking_for(20).await, 0);
+    // CI is done: it is looked at like an absence as long as it is another commit's, and else left alone.
+    let passes = || {
+        stage.sim.world(|world| world.clear_checks(REPO, "a2"));
+        stage.green("a2");
+    };
+    passes();
+    assert_eq!(asking_for(2).await, 8);
+    pushed("a2");
+    assert_eq!(asking_for(9).await, 1);
+    // The other image is still missing. A check that was run again may have pushed both.
+    passes();
+    assert_eq!(asking_for(9).await, 1);
+    // A safety net.
+    assert_eq!(asking_for(40).await, 4);
 }

@@ -191,7 +191,7 @@ async fn a_missing_image_whose_test_merge_is_there_is_explained() {
     reply.is_nothing("not-yet");
     assert!(reply.reason().ends_with("is absent"), "{}", reply.reason());
     // A build that is merely late costs no further request; one that stays away does, once.
-    stage.pass(16);
+    stage.pass(60);
     let reply = stage.ask("feature").await;
     reply.is_nothing("not-yet");
     assert!(

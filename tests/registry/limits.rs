@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use lastgreen::{clock::Clock as _, domain::Digest, upstream::Kind};
+use lastgreen::{
+    clock::Clock as _,
+    domain::Digest,
+    upstream::{Kind, urgency},
+};
 use lastgreen_sim::{Fault, RegistryAuth, Target, What, World};
 
 use crate::{
@@ -96,4 +100,28 @@ async fn one_registrys_limit_is_not_anothers() {
     assert!(Client::anonymous(&limiting).ask("one").await.is_err());
     let client = Client::anonymous(&other);
     assert_eq!(client.ask("one").await.unwrap(), Some(Digest::of(MANIFEST.as_bytes())));
+}
+
+#[tokio::test]
+async fn without_pulls_only_questions_are_sent() {
+    let double = Double::start(|_, asked| {
+        let left = if asked.what.ends_with("/empty") { "0;w=21600" } else { ";w=21600" };
+        let digest = Digest::of(MANIFEST.as_bytes()).to_string();
+        answer(200, &[("docker-content-digest", &digest), ("ratelimit-remaining", left)], "")
+    })
+    .await;
+    let client = Client::anonymous(&double);
+    urgency::ahead(client.ask("one")).await.unwrap();
+    urgency::ahead(client.ask("empty")).await.unwrap();
+    double.asked();
+    let error = urgency::ahead(client.ask("two")).await.unwrap_err();
+    assert!(error.only_ahead && matches!(error.kind, Kind::Limited { .. }), "{error}");
+    assert_eq!(double.asked(), []);
+    assert!(client.registries.well_since([&double.image()]).is_some());
+    // A question is asked all the same.
+    client.ask("two").await.unwrap();
+    assert_eq!(double.asked().len(), 1);
+    // It may have been filled up meanwhile.
+    client.clock.advance(Duration::from_mins(15));
+    urgency::ahead(client.ask("three")).await.unwrap();
 }

@@ -89,8 +89,8 @@ async fn one_registry_that_is_down_does_not_touch_another() {
         assert_eq!(ask(&up.image(), tag).await, Ok(Some(Digest::of(MANIFEST.as_bytes()))));
     }
     assert_eq!((down.asked().len(), up.asked().len()), (2, 5));
-    assert!(!registries.are_well([&down.image()]) && registries.are_well([&up.image()]));
-    assert!(!registries.are_well([&up.image(), &down.image()]));
+    assert!(registries.well_since([&down.image()]).is_none() && registries.well_since([&up.image()]).is_some());
+    assert!(registries.well_since([&up.image(), &down.image()]).is_none());
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn one_that_does_not_know_head_is_not_down() {
     for tag in ["one", "two", "three"] {
         client.ask(tag).await.unwrap().unwrap();
     }
-    assert!(client.registries.are_well([&registry.image()]));
+    assert!(client.registries.well_since([&registry.image()]).is_some());
 }
 
 /// Tokens come from another server.
@@ -135,13 +135,13 @@ async fn a_token_server_that_hangs_delays_only_who_needs_a_token_and_not_for_lon
     // Who has one needs none.
     assert_eq!(stage.ask("one").await, Ok(Some(one)));
     assert!(!first.is_finished());
-    assert!(!stage.registries.are_well([&stage.image(APP)]));
+    assert!(stage.registries.well_since([&stage.image(APP)]).is_none());
     assert_eq!(stage.sim.counts().realm, 2);
     stage.sim.clear_faults();
     assert_eq!(first.await.unwrap(), Ok(None));
     stage.pass(1);
     assert_eq!(stage.ask_of("team/third", "one", stage.clock.now()).await, Ok(None));
-    assert!(stage.registries.are_well([&stage.image(APP)]));
+    assert!(stage.registries.well_since([&stage.image(APP)]).is_some());
 }
 
 #[tokio::test]
@@ -157,18 +157,18 @@ async fn a_registry_is_well_unless_the_latest_question_says_otherwise() {
         let stage = Stage::basic(World::default()).await;
         let (app, other) = (stage.image(APP), stage.image("team/other"));
         stage.push("one");
-        assert!(stage.registries.are_well([&app, &other]), "never asked");
+        assert!(stage.registries.well_since([&app, &other]).is_some(), "never asked");
         stage.sim.fail(Fault::always(Target::Registry, what.clone()));
         stage.ask("one").await.unwrap_err();
-        assert!(!stage.registries.are_well([&other, &app]), "{what:?}");
+        assert!(stage.registries.well_since([&other, &app]).is_none(), "{what:?}");
         stage.sim.clear_faults();
         stage.pass(3600);
-        assert!(!stage.registries.are_well([&app]), "{what:?}: nobody has asked since");
+        assert!(stage.registries.well_since([&app]).is_none(), "{what:?}: nobody has asked since");
         stage.ask("one").await.unwrap();
-        assert!(stage.registries.are_well([&app, &other]), "{what:?}");
+        assert!(stage.registries.well_since([&app, &other]).is_some(), "{what:?}");
         // What is not there is no trouble.
         stage.ask("none").await.unwrap();
-        assert!(stage.registries.are_well([&app]));
+        assert!(stage.registries.well_since([&app]).is_some());
     }
 }
 
@@ -188,8 +188,8 @@ async fn a_credential_that_is_limited_or_rests_is_not_well_for_any_image() {
             stage.sim.fail(Fault::once(Target::Registry, limited.clone()));
         }
         stage.ask("one").await.unwrap_err();
-        assert!(!stage.registries.are_well([&other]));
+        assert!(stage.registries.well_since([&other]).is_none());
         stage.pass(rest);
-        assert!(stage.registries.are_well([&other]));
+        assert!(stage.registries.well_since([&other]).is_some());
     }
 }

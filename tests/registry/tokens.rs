@@ -296,3 +296,30 @@ async fn an_identity_token_is_posted() {
     assert_eq!(client.ask("one").await.unwrap(), Some(Digest::of(MANIFEST.as_bytes())));
     assert_eq!(double.asked().len(), 3);
 }
+
+#[tokio::test]
+async fn many_refused_repositories_get_no_address_banned() {
+    let mut world = bearer();
+    world.registry.denial = Denial::Forbidden;
+    let names: Vec<_> = (0..15).map(|number| format!("team/private-{number}")).collect();
+    world.registry.private.extend(names.iter().cloned());
+    let stage = Stage::new(world).await;
+    stage.sim.world(|world| world.push_image("team/public", "one", &ImageSpec::default()));
+    stage.ask_of("team/public", "one", stage.clock.now()).await.unwrap();
+    stage.sim.reset_counts();
+    let refused = async || {
+        let mut kinds = Vec::new();
+        for name in &names {
+            kinds.push(stage.ask_of(name, "one", stage.clock.now()).await.unwrap_err().kind);
+        }
+        kinds.iter().filter(|kind| matches!(kind, Kind::Unauthorized | Kind::Forbidden)).count()
+    };
+    assert_eq!((refused().await, stage.sim.counts().registry_token), (10, 10));
+    // Not even one more within three minutes, but for what was granted before and has expired.
+    stage.pass(170);
+    assert_eq!((refused().await, stage.sim.counts().registry_token), (0, 10));
+    stage.pass(180);
+    stage.ask_of("team/public", "one", stage.clock.now()).await.unwrap();
+    assert_eq!(stage.sim.counts().registry_token, 11);
+    assert_eq!((refused().await, stage.sim.counts().registry_token), (10, 21));
+}

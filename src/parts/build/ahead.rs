@@ -22,6 +22,7 @@ use crate::{
     domain::{Listing, Question},
     github::{By, How, Promise},
     ledger::{Candidate, LineKey},
+    upstream::urgency,
 };
 
 /// So many final lines that are due are worth a sweep.
@@ -204,15 +205,15 @@ impl BuildPart {
                 By::Number(number) => &listing.as_ref()?.by_number(*number)?.pull,
                 By::Branch(branch) => &listing.as_ref()?.only_own(branch)?.pull,
             };
-            Some(self.finder.look_ahead(pull.head, &due.branch, Some(pull.number), Moment::START))
+            Some(self.finder.look_ahead(pull.head, &due.branch, Some(pull.number)))
         });
         // The tags of heads that were never looked at are known before their checks are.
         let heads = stream::iter(heads.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect::<()>();
-        let (read, ()) = join(promise.read(), heads).await;
+        let (read, ()) = join(promise.read(), urgency::ahead(heads)).await;
         let read: HashMap<_, _> = read.into_iter().collect();
         let (read, left): (Vec<_>, Vec<_>) =
             due.into_iter().map(|due| (read.get(&due.wanted.by).copied(), due)).partition(|(how, _)| how.is_some());
-        let found = read.into_iter().map(|(how, due)| async move { self.look(&due, how).await });
+        let found = read.into_iter().map(|(how, due)| async move { urgency::ahead(self.look(&due, how)).await });
         let found = stream::iter(found).buffer_unordered(AT_ONCE).filter_map(async |found| found).collect().await;
         if let Err(error) = self.ledger.record_ahead(found, self.clock.now() + RECORD).await {
             tracing::debug!(%error, "what was found ahead is recorded when it is asked for");
@@ -239,7 +240,7 @@ impl BuildPart {
         let alone = left.into_iter().map(|due| async move {
             let by = &due.wanted.by;
             if self.hot.was_asked_since(by, now - self.options.settled * 2) {
-                let _ = self.look(&due, Some(How::Whole)).await;
+                let _ = urgency::ahead(self.look(&due, Some(How::Whole))).await;
             } else {
                 self.hot.drop(by);
             }
@@ -255,7 +256,9 @@ impl BuildPart {
         let is_ready = matches!(resolution.outcome, Outcome::Ready(_));
         let walk = u32::try_from(resolution.considered.len()).unwrap_or(u32::MAX);
         let known = Known {
-            fresh_until: resolution.again_at.unwrap_or(began + self.patience.with(resolution, self.clock.now())),
+            fresh_until: resolution
+                .again_at
+                .unwrap_or(began + self.stillness.patience_with(resolution, self.clock.now())),
             is_final: resolution.is_final,
             // A skipped check passes for GitHub, whatever it is here.
             by_head: resolution.is_final && is_ready && walk == 1 && !self.options.ci.skipped_fails,

@@ -37,6 +37,8 @@ pub(super) struct Walk<'a> {
 pub(super) struct Judged {
     pub(super) verdict: Verdict,
     pub(super) checks: Vec<(Check, Role)>,
+    /// When CI said something of it last, by GitHub's clock; ignored checks aside.
+    pub(super) changed_at: DateTime<Utc>,
 }
 
 impl Walk<'_> {
@@ -68,9 +70,11 @@ impl Walk<'_> {
     pub(super) async fn judge(&self, commit: &Arc<Commit>) -> Result<Judged, UpstreamError> {
         let commit = self.with_all_checks(commit).await?;
         let time = ReadTime { read_at: self.read_at, first_seen: self.first_seen };
-        let checks =
+        let checks: Vec<_> =
             roles(&commit, self.policy).into_iter().map(|judged| (judged.check.clone(), judged.role)).collect();
-        Ok(Judged { verdict: judge(&commit, self.policy, time), checks })
+        let said = checks.iter().filter(|(_, role)| !matches!(role, Role::Superseded | Role::Ignored));
+        let changed_at = said.filter_map(|(check, _)| check.changed_at).max().unwrap_or(self.first_seen);
+        Ok(Judged { verdict: judge(&commit, self.policy, time), checks, changed_at })
     }
 
     async fn with_all_checks(&self, commit: &Arc<Commit>) -> Result<Arc<Commit>, UpstreamError> {

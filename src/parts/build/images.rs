@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 
 use super::{
     considered::{Found, Look},
+    patience::Patience,
     sightings::Sightings,
 };
 use crate::{
@@ -47,12 +48,10 @@ pub(super) struct Wanted<'a> {
     pub(super) number: Option<u64>,
     pub(super) is_head: bool,
     pub(super) recorded: Option<&'a Build>,
-    /// What is absent or moving must have been looked at since then.
-    pub(super) since: Moment,
+    /// How old a look at what is absent or moving may be.
+    pub(super) patience: Patience,
     /// When GitHub was asked for the head: a tag that is believed to be the head's must have been read later.
     pub(super) began: Moment,
-    /// Whether a missing image is worth a second thought already now.
-    pub(super) thorough: bool,
 }
 
 /// What the look-up came to.
@@ -241,45 +240,22 @@ impl ImageFinder {
     ) -> Result<Tagged, UpstreamError> {
         if names != Names::Moving {
             // A tag that names a commit never moves: once found, found for good. Only absence is asked again.
-            return Ok(match self.resolve(name, tag, Moment::START, wanted.since).await? {
+            return Ok(match self.resolve(name, tag, wanted.patience.absent_since()).await? {
                 Some(digest) => yes(&digest).into(),
                 None => self.absent(name).await.into(),
             });
         }
-        let may_believe = self.trust_head && wanted.is_head;
-        let since = if may_believe { wanted.since.max(wanted.began) } else { wanted.since };
-        let Some(digest) = self.resolve(name, tag, since, wanted.since).await? else {
-            return Ok(self.absent(name).await.into());
-        };
-        let labels = match self.registries.labels(name, &digest).await {
-            Ok(labels) => labels,
-            // Somebody has cleaned up a part of the image: that is no build, and nobody else's problem.
-            Err(error) if error.kind == Kind::NotFound => {
-                return Ok(incomplete(&error).into());
-            }
-            Err(error) => return Err(error),
-        };
-        if let Some(why) = &labels.unusable {
-            return Ok(Found::Other(format!("cannot be used: {why}")).into());
-        }
-        match labels.revision.clone() {
-            None if may_believe && origin == Origin::Head => {
-                Ok(Tagged { found: yes(&digest), believed: true, test_merge: None })
-            }
-            None => Ok(Found::Unlabelled.into()),
-            Some(revision) => self.built_from(&revision, &digest, origin, wanted).await,
-        }
+        self.look_up_moving(name, tag, origin, wanted).await
     }
 
-    /// A tag's digest; one that was found may be as old as `found_since`, an absence as old as `absent_since`.
+    /// The digest of a tag that names a commit, found at any time, or absent at `absent_since` or later.
     pub(super) async fn resolve(
         &self,
         name: &ImageName,
         tag: &Tag,
-        found_since: Moment,
         absent_since: Moment,
     ) -> Result<Option<Digest>, UpstreamError> {
-        let presence = match self.registries.resolve(name, tag, found_since).await? {
+        let presence = match self.registries.resolve(name, tag, Moment::START).await? {
             Presence::Absent { seen_at } if seen_at < absent_since => {
                 self.registries.resolve(name, tag, absent_since).await?
             }
@@ -292,7 +268,7 @@ impl ImageFinder {
     }
 
     /// Why a tag is absent: a repository that does not exist is a typo more often than a build to come.
-    async fn absent(&self, name: &ImageName) -> Found {
+    pub(super) async fn absent(&self, name: &ImageName) -> Found {
         match self.registries.repository_exists(name).await {
             Ok(Some(false)) => {
                 self.sightings.warn_of_missing_repository(name);
@@ -331,19 +307,18 @@ impl ImageFinder {
         tried
     }
 
-    /// Asks for what `head` would need before GitHub has answered; what comes of it is found in the cache.
-    pub(super) async fn look_ahead(&self, head: CommitSha, branch: &Branch, number: Option<u64>, since: Moment) {
+    /// Asks for what `head` would need before GitHub has answered, and what nothing is known of; what comes of it is
+    /// found in the cache. Whether what is known is too old hangs on what CI says.
+    pub(super) async fn look_ahead(&self, head: CommitSha, branch: &Branch, number: Option<u64>) {
         let context = TagContext { commit: &head, test_merge: None, number, branch };
         join_all(self.specs.iter().map(async |spec| {
             let Some((name, template)) = spec.candidates.first() else { return };
-            let since = match template.names() {
-                Names::Head => Moment::START,
-                Names::Moving => since,
-                Names::TestMerge => return,
-            };
+            if template.names() == Names::TestMerge {
+                return;
+            }
             if let Ok(tag) = template.render(&context) {
                 // Whatever came of it is in the cache; a failure shows when it is asked for in earnest.
-                let _ = self.registries.resolve(name, &tag, since).await;
+                let _ = self.registries.resolve(name, &tag, Moment::START).await;
             }
         }))
         .await;
@@ -383,7 +358,7 @@ fn look(key: &str, reference: String, found: Found) -> Look {
     Look { key: key.to_owned(), reference, found }
 }
 
-fn incomplete(error: &UpstreamError) -> Found {
+pub(super) fn incomplete(error: &UpstreamError) -> Found {
     Found::Other(format!("is there, but incomplete: {error}"))
 }
 

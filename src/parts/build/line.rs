@@ -71,7 +71,7 @@ impl BuildPart {
         let snapshot = match question.head_sha.filter(|_| !in_memory) {
             None => self.github.snapshot(ask, since).await?,
             Some(head) => {
-                let ahead = self.finder.look_ahead(head, &question.branch, question.number, since);
+                let ahead = self.finder.look_ahead(head, &question.branch, question.number);
                 let snapshot = self.github.snapshot(ask, since);
                 tokio::pin!(ahead, snapshot);
                 // What was begun for the registry goes on by itself; a slow one is not waited for here.

@@ -14,11 +14,13 @@ mod gate;
 mod hot;
 mod images;
 mod line;
+mod moving;
 mod patience;
 mod provenance;
 mod renewal;
 mod resolution;
 mod sightings;
+mod stillness;
 mod walk;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
@@ -30,7 +32,7 @@ pub use self::{
     renewal::Renewed,
     resolution::{Meant, Outcome, Resolution},
 };
-use self::{hot::Hot, images::ImageFinder, line::Reading, patience::Patience, sightings::Sightings, walk::View};
+use self::{hot::Hot, images::ImageFinder, line::Reading, sightings::Sightings, stillness::Stillness, walk::View};
 use crate::{
     clock::{Moment, SharedClock},
     domain::{ChainEnd, CiPolicy, ImageSpec, NoLine, Question, QuestionError, Repo},
@@ -74,7 +76,7 @@ pub struct BuildPart {
     finder: ImageFinder,
     sightings: Arc<Sightings>,
     hot: Hot,
-    patience: Patience,
+    stillness: Stillness,
     /// How much is looked at ahead just now.
     under_way: watch::Sender<usize>,
     clock: SharedClock,
@@ -100,7 +102,7 @@ impl BuildPart {
             sightings: Arc::clone(&sightings),
         };
         Self {
-            patience: Patience::new(options.pending, options.settled),
+            stillness: Stillness::new(options.pending, options.settled),
             options,
             github,
             ledger,
@@ -117,10 +119,12 @@ impl BuildPart {
         &self.options.repository
     }
 
-    /// Whether GitHub and the registries of all images are up, and neither limit nor refuse us, as far as is known.
-    pub fn upstreams_are_well(&self) -> bool {
+    /// Since when GitHub and the registries of all images are up, and neither limit nor refuse us, as far as is known;
+    /// `None` while that is not so.
+    pub fn upstreams_well_since(&self) -> Option<Moment> {
         let images = self.options.images.iter().flat_map(|spec| &spec.candidates).map(|(image, _)| image);
-        self.github.is_well(&self.options.repository) && self.finder.registries.are_well(images)
+        let github = self.github.well_since(&self.options.repository)?;
+        Some(github.max(self.finder.registries.well_since(images)?))
     }
 
     /// What the upstreams say to a question. `thorough` looks further where an image is missing, for people.
@@ -157,7 +161,7 @@ impl BuildPart {
                 // What memory shows does not fit: a newer read may, or the second read is due.
                 Resolution { doubted: Some(doubt), .. } if doubt.is_new || doubt.again_at <= asked => asked,
                 Resolution { is_final: true, .. } => return Ok((resolution, began)),
-                _ => asked - self.patience.with(&resolution, asked),
+                _ => asked - self.stillness.patience_with(&resolution, asked),
             };
             if began >= since_again {
                 return Ok((resolution, began));
@@ -221,7 +225,7 @@ impl BuildPart {
             return Ok(Resolution::doubted(Some(meant.meant()), doubt));
         }
         self.sightings.believe(reading.snapshot.repository.id, &meant.key.line, meant.head);
-        let view = View { meant: &meant, record, since: asked - self.options.pending, thorough };
+        let view = View { meant: &meant, record, asked, thorough };
         let resolution = self.walk(question, &mut walk, view).await;
         Ok(Resolution { ambiguous: meant.other_unreadable, ..resolution })
     }

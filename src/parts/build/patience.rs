@@ -1,78 +1,121 @@
-//! How old a read may be: little while something is about to happen, more the longer nothing has.
+//! How old a look at the registry may be where what it saw may still change: a tag that was absent, or one that moves.
 //!
-//! A head whose checks run, or whose images were not pushed yet, is read again every `refresh.pending`. Some stay so for
-//! days: a check that never reports, a change that builds no image. They would cost more than all others together, so
-//! what has not changed for a while is read less often, down to the pace of what is final.
+//! An image comes while its commit's CI runs or soon after it. So what counts is how long ago CI said something about
+//! the commit, by GitHub's own clock: at first a look is due as often as GitHub is read, and later ever more rarely.
+//! A check that is run again makes its commit young again. People who ask for an explanation get a new look.
 
-use std::{
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    time::Duration,
-};
+use std::time::Duration;
 
-use moka::sync::Cache;
+use crate::clock::Moment;
 
-use super::Resolution;
-use crate::{clock::Moment, ledger::LineKey};
+/// For how long a commit is young.
+const YOUNG: Duration = Duration::from_mins(10);
+/// The longest time between two looks on the first day, and at a tag that moves.
+const SLOWLY: Duration = Duration::from_mins(10);
+/// From when on a commit is old, and the time between two looks then.
+const OLD: (Duration, Duration) = (Duration::from_hours(24), Duration::from_hours(1));
+/// GitHub's timestamps are whole seconds, and its answer took a moment.
+const SLACK: Duration = Duration::from_secs(2);
 
-/// A read may be this part of the time old for which nothing has changed: after an hour, a minute.
-const PART: u32 = 60;
-
-/// How many lines are remembered.
-const CAPACITY: u64 = 120_000;
-
-/// Since when lines are as they are.
+/// The patience with one commit's images in one question.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    since: Cache<LineKey, (u64, Moment)>,
-    pending: Duration,
-    settled: Duration,
+    /// When the question came.
+    pub(super) asked: Moment,
+    /// How long before that CI had said something about the commit last.
+    pub(super) quiet_for: Duration,
+    /// The shortest time between two looks.
+    pub(super) pending: Duration,
+    /// Whether everything is looked at anew.
+    pub(super) thorough: bool,
 }
 
 impl Patience {
-    pub(super) fn new(pending: Duration, settled: Duration) -> Self {
-        Self { since: Cache::new(CAPACITY), pending, settled }
+    /// The time between two looks at what is absent.
+    pub(super) fn wait(self) -> Duration {
+        let wait = if self.quiet_for < YOUNG {
+            Duration::ZERO
+        } else if self.quiet_for < OLD.0 {
+            (self.quiet_for / 4).min(SLOWLY)
+        } else {
+            OLD.1
+        };
+        wait.max(self.pending)
     }
 
-    /// How old a read may be that leads to this now.
-    pub(super) fn with(&self, resolution: &Resolution, now: Moment) -> Duration {
-        if resolution.is_final {
-            return self.settled;
-        }
-        // What nobody could say may change the moment that they can.
-        let Some(meant) = resolution.line.as_ref().filter(|_| !resolution.upstream_failed) else { return self.pending };
-        // What was considered and why it will not do: the same text for the same state of things.
-        let mut state = DefaultHasher::new();
-        (resolution.considered.first().map(|head| head.commit), &resolution.reason).hash(&mut state);
-        let state = state.finish();
-        let since = match self.since.get(&meant.key) {
-            Some((known, since)) if known == state => since,
-            _ => {
-                self.since.insert(meant.key.clone(), (state, now));
-                now
-            }
-        };
-        (now.since(since) / PART).clamp(self.pending, self.settled)
+    /// Since when the look at an absent tag that names a commit must be.
+    pub(super) fn absent_since(self) -> Moment {
+        self.since(self.wait())
+    }
+
+    /// The same for a tag that moves, absent or not the commit's.
+    pub(super) fn moving_since(self) -> Moment {
+        self.since(self.wait().min(SLOWLY.max(self.pending)))
+    }
+
+    /// The same for a tag that is nobody's yet, and would only explain why another one is absent.
+    pub(super) fn guess_since(self) -> Moment {
+        self.since(OLD.0)
+    }
+
+    /// Since when the look at a tag that moves and proves nothing must be.
+    pub(super) fn unproven_since(self) -> Moment {
+        self.since(self.pending)
+    }
+
+    /// Since when the look at a tag that moves and is the commit's must be at least, whatever CI said.
+    pub(super) fn safely_since(self) -> Moment {
+        self.since(SLOWLY.max(self.pending))
+    }
+
+    /// Whether CI has said nothing since a look.
+    pub(super) fn is_quiet_since(self, look: Moment) -> bool {
+        self.asked.since(look) + SLACK < self.quiet_for
+    }
+
+    fn since(self, wait: Duration) -> Moment {
+        if self.thorough { self.asked } else { self.asked - wait }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        domain::Line,
-        parts::build::{Meant, Outcome},
-    };
+
+    fn patience(quiet_for: Duration) -> Patience {
+        let asked = Moment::after_start(Duration::from_hours(1000));
+        Patience { asked, quiet_for, pending: Duration::from_secs(15), thorough: false }
+    }
 
     #[test]
-    fn what_has_not_changed_for_long_is_read_less_often() {
-        let seconds = Duration::from_secs;
-        let patience = Patience::new(seconds(15), seconds(300));
-        let key = LineKey { generator: "preview".into(), repository: 1, line: Line::Pull(1) };
-        let meant = Meant { key, branch: "b".parse().unwrap(), own: true };
-        let pending = |reason: &str| Resolution::of(Outcome::NotYet, Some(meant.clone()), reason);
-        let with = |reason: &str, at: u64| patience.with(&pending(reason), Moment::after_start(seconds(at))).as_secs();
-        assert_eq!([with("a", 0), with("a", 900), with("a", 3600), with("a", 18_000)], [15, 15, 60, 300]);
-        assert_eq!([with("a", 90_000), with("b", 90_001), with("a", 90_002)], [300, 15, 15]);
-        let settled = Resolution { is_final: true, ..pending("a") };
-        assert_eq!(patience.with(&settled, Moment::START), seconds(300));
+    fn old_absences_are_looked_for_rarely() {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        for (quiet_for, wait, moving) in [
+            (Duration::ZERO, 15, 15),
+            (Duration::from_secs(599), 15, 15),
+            (minutes(10), 150, 150),
+            (minutes(20), 300, 300),
+            (minutes(60), 600, 600),
+            (minutes(23 * 60), 600, 600),
+            (minutes(24 * 60), 3600, 600),
+            (minutes(400 * 24 * 60), 3600, 600),
+        ] {
+            let patience = patience(quiet_for);
+            assert_eq!(patience.wait(), Duration::from_secs(wait), "{quiet_for:?}");
+            assert_eq!(patience.absent_since(), patience.asked - Duration::from_secs(wait));
+            assert_eq!(patience.moving_since(), patience.asked - Duration::from_secs(moving));
+            let thorough = Patience { thorough: true, ..patience };
+            assert_eq!((thorough.absent_since(), thorough.moving_since()), (patience.asked, patience.asked));
+        }
+        let slower = Patience { pending: minutes(15), ..patience(minutes(20)) };
+        assert_eq!((slower.wait(), slower.moving_since()), (minutes(15), slower.asked - minutes(15)));
+    }
+
+    #[test]
+    fn a_look_is_worth_nothing_once_ci_said_something_later() {
+        let patience = patience(Duration::from_secs(100));
+        assert!(patience.is_quiet_since(patience.asked - Duration::from_secs(97)));
+        assert!(!patience.is_quiet_since(patience.asked - Duration::from_secs(98)));
+        assert!(!patience.is_quiet_since(patience.asked - Duration::from_secs(200)));
     }
 }

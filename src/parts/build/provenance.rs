@@ -78,15 +78,15 @@ impl ImageFinder {
                 else {
                     continue;
                 };
-                let Ok(Presence::Absent { seen_at }) = self.registries.resolve(name, &tag, wanted.since).await else {
+                let Ok(Presence::Absent { seen_at }) = self.registries.resolve(name, &tag, Moment::START).await else {
                     continue;
                 };
                 // A build that is merely late should not cost a request more.
-                if !self.sightings.absent_again(name, &tag, seen_at) && !wanted.thorough {
+                if !self.sightings.stays_away(name, &tag, seen_at) && !wanted.patience.thorough {
                     continue;
                 }
                 let Ok(other) = template.render(&context(&merge, None, wanted)) else { continue };
-                if let Ok(Some(_)) = self.resolve(name, &other, Moment::START, wanted.since).await {
+                if let Ok(Some(_)) = self.resolve(name, &other, wanted.patience.guess_since()).await {
                     look.found = Found::OnlyTestMerge { reference: format!("{name}:{other}") };
                 }
             }

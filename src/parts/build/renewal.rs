@@ -4,7 +4,7 @@
 //! lives in another repository now, is looked up for the recorded commit, and recorded once it is found; until then
 //! its key is empty, and the reason says so. The item itself is never dropped for that.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 
@@ -12,6 +12,7 @@ use super::{
     BuildPart, Meant,
     considered::Found,
     images::{ImageFinder, Origin, Wanted},
+    patience::Patience,
 };
 use crate::{
     clock::Moment,
@@ -78,9 +79,13 @@ impl BuildPart {
             },
             is_head: false,
             recorded: Some(build),
-            since: self.clock.now() - self.options.settled,
+            patience: Patience {
+                asked: self.clock.now(),
+                quiet_for: Duration::ZERO,
+                pending: self.options.settled,
+                thorough: false,
+            },
             began: Moment::START,
-            thorough: false,
         };
         let origin = build.test_merge().map_or(Origin::Head, Origin::TestMerge);
         let tries = join_all(lacking.iter().map(|spec| self.finder.try_image(spec, origin, wanted))).await;

@@ -1,5 +1,7 @@
 //! What one attempt at an answer came to.
 
+use std::time::Duration;
+
 use super::{considered::Considered, line::StaleRead};
 use crate::{
     clock::Moment,
@@ -53,6 +55,9 @@ pub struct Resolution {
     pub upstream_failed: bool,
     /// Whether the head is decided for good, as far as anybody can tell.
     pub is_final: bool,
+    /// How old it may be when it is answered from memory, if it is not final and that is longer than for what CI still
+    /// decides: the head is green, and has been waiting for its images.
+    pub fresh_for: Option<Duration>,
     /// The doubt that made it unknown.
     pub(super) doubted: Option<StaleRead>,
 }
@@ -90,6 +95,7 @@ impl Resolution {
             again_at: None,
             upstream_failed: false,
             is_final: false,
+            fresh_for: None,
             doubted: None,
         }
     }

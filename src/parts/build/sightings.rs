@@ -16,6 +16,9 @@ use crate::{
 /// How much later the second read must begin.
 pub(super) const SECOND_LOOK: Duration = Duration::from_secs(5);
 
+/// How long an image may be absent before it is more than late.
+const LATE: Duration = Duration::from_mins(1);
+
 /// How many doubts of a line are remembered.
 const DOUBTS: usize = 4;
 
@@ -152,9 +155,9 @@ impl Sightings {
         }
     }
 
-    /// Notes that a tag was absent when it was looked for at `at`; whether an earlier look had found it absent too.
-    pub(super) fn absent_again(&self, image: &ImageName, tag: &Tag, at: Moment) -> bool {
-        self.absences.get_with((image.clone(), tag.clone()), || at) < at
+    /// Notes that a tag was absent when it was looked for at `at`; whether a look long before had found it absent too.
+    pub(super) fn stays_away(&self, image: &ImageName, tag: &Tag, at: Moment) -> bool {
+        self.absences.get_with((image.clone(), tag.clone()), || at) + LATE <= at
     }
 }
 
@@ -196,11 +199,11 @@ mod tests {
     }
 
     #[test]
-    fn an_absence_is_old_only_at_a_later_look() {
+    fn an_absence_is_old_only_at_a_look_long_after() {
         let sightings = Sightings::new();
         let (image, tag) = ("ghcr.io/myorg/front".parse().unwrap(), "x".parse().unwrap());
-        assert!(!sightings.absent_again(&image, &tag, second(1)));
-        assert!(!sightings.absent_again(&image, &tag, second(1)));
-        assert!(sightings.absent_again(&image, &tag, second(2)));
+        assert!(!sightings.stays_away(&image, &tag, second(1)));
+        assert!(!sightings.stays_away(&image, &tag, second(60)));
+        assert!(sightings.stays_away(&image, &tag, second(61)));
     }
 }

@@ -1,6 +1,6 @@
 //! The walk along a line: the newest commit that is green and complete wins.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     BuildPart, Considered, Outcome, Resolution,
@@ -8,6 +8,7 @@ use super::{
     gate::Walk,
     images::{Outcome as ImageOutcome, Wanted},
     line::{MeantLine, Reading},
+    patience::Patience,
 };
 use crate::{
     clock::Moment,
@@ -24,12 +25,16 @@ struct Ended {
     considered: Vec<Considered>,
     /// The first upstream that could not say.
     unknown: Option<UpstreamError>,
+    /// How often the head's images are looked for, if the head is green and only they are missing.
+    head_awaits: Option<Duration>,
 }
 
 /// What became of one commit.
 enum Step {
     Found(Build, bool),
     PassedOver,
+    /// It is green, but its images are not there.
+    Awaited(Duration),
     Unknown(UpstreamError),
 }
 
@@ -38,8 +43,8 @@ enum Step {
 pub(super) struct View<'a> {
     pub(super) meant: &'a MeantLine,
     pub(super) record: Option<&'a Record>,
-    /// What is absent or moving must have been looked at since then.
-    pub(super) since: Moment,
+    /// When the question came.
+    pub(super) asked: Moment,
     pub(super) thorough: bool,
 }
 
@@ -53,7 +58,7 @@ impl BuildPart {
     }
 
     async fn walk_on(&self, walk: &mut Walk<'_>, view: View<'_>) -> Ended {
-        let mut ended = Ended { found: None, considered: Vec::new(), unknown: None };
+        let mut ended = Ended { found: None, considered: Vec::new(), unknown: None, head_awaits: None };
         for index in 0.. {
             let chain = match walk.reach(index).await {
                 Ok(chain) => chain,
@@ -75,7 +80,8 @@ impl BuildPart {
                     ended.found = Some((build, believed));
                     break;
                 }
-                Step::PassedOver => {}
+                Step::Awaited(wait) if index == 0 => ended.head_awaits = Some(wait),
+                Step::Awaited(_) | Step::PassedOver => {}
                 Step::Unknown(error) => {
                     ended.unknown = ended.unknown.or(Some(error));
                     // What was answered before is held. Else an older commit is a true answer all the same.
@@ -108,11 +114,18 @@ impl BuildPart {
         considered.verdict = Ok(judged.verdict.clone());
         considered.checks = judged.checks;
         let Verdict::Green(green) = judged.verdict else { return (considered, Step::PassedOver) };
-        let search = self.finder.find(wanted(green, walk, chain, index, view)).await;
+        let quiet_for = (walk.read_at - judged.changed_at).to_std().unwrap_or_default();
+        let patience = Patience {
+            asked: view.asked,
+            quiet_for: quiet_for + view.asked.since(walk.began),
+            pending: self.options.pending,
+            thorough: view.thorough,
+        };
+        let search = self.finder.find(wanted(green, walk, chain, index, view, patience)).await;
         considered.looks = search.looks;
         let step = match search.result {
             ImageOutcome::Complete(build) => Step::Found(build, search.believed),
-            ImageOutcome::Absent => Step::PassedOver,
+            ImageOutcome::Absent => Step::Awaited(patience.wait()),
             ImageOutcome::Unknown(error) => Step::Unknown(error),
         };
         (considered, step)
@@ -120,7 +133,7 @@ impl BuildPart {
 
     /// Turns the end of a walk into a resolution.
     fn conclude(&self, ended: Ended, walk: &Walk<'_>, meant: &MeantLine) -> Resolution {
-        let Ended { found, considered, unknown } = ended;
+        let Ended { found, considered, unknown, head_awaits } = ended;
         let passed_over = if found.is_some() { considered.len() - 1 } else { considered.len() };
         let why = reason(&considered[..passed_over]);
         let head_red = considered.first().is_some_and(|head| matches!(head.verdict, Ok(Verdict::Red(_))));
@@ -138,6 +151,7 @@ impl BuildPart {
             again_at: unknown.as_ref().map(|error| error.again_at(now)),
             upstream_failed: unknown.is_some(),
             is_final: unknown.is_none() && (at_head || head_red),
+            fresh_for: head_awaits.filter(|_| unknown.is_none()).map(|wait| wait.min(self.options.settled)),
             ..Resolution::of(outcome, Some(meant.meant()), reason)
         }
     }
@@ -183,7 +197,14 @@ fn head_not_listed() -> UpstreamError {
     UpstreamError::new("GitHub", Kind::Unavailable, "its list of commits lacks the head")
 }
 
-fn wanted<'a>(green: GreenBuild, walk: &'a Walk<'_>, chain: &'a Chain, index: usize, view: View<'a>) -> Wanted<'a> {
+fn wanted<'a>(
+    green: GreenBuild,
+    walk: &'a Walk<'_>,
+    chain: &'a Chain,
+    index: usize,
+    view: View<'a>,
+    patience: Patience,
+) -> Wanted<'a> {
     Wanted {
         green,
         repository: walk.repository,
@@ -192,9 +213,8 @@ fn wanted<'a>(green: GreenBuild, walk: &'a Walk<'_>, chain: &'a Chain, index: us
         number: view.meant.number(),
         is_head: index == 0,
         recorded: view.record.map(|record| &record.build),
-        since: view.since,
+        patience,
         began: walk.began,
-        thorough: view.thorough,
     }
 }
 

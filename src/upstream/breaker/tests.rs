@@ -363,3 +363,42 @@ async fn what_is_remembered_is_bounded() {
     }
     assert!(setup.breaker.change(|state| state.failed.len()) <= REMEMBERED);
 }
+
+#[tokio::test]
+async fn what_is_fetched_ahead_takes_no_probe_from_a_question() {
+    let setup = setup();
+    setup.down().await;
+    setup.pass(1);
+    let ahead = urgency::ahead(setup.hanging("ahead"));
+    tokio::pin!(ahead);
+    assert!(poll!(ahead.as_mut()).is_pending());
+    // Others of its kind wait for its outcome, and hear something that is no question's business.
+    let (sent, outcome) = urgency::ahead(setup.ask("another", Does::Answers)).await;
+    assert!(!sent && outcome.unwrap().only_ahead);
+    // It failed; a question is as free to find out as it was before.
+    setup.pass(3);
+    assert_eq!(ahead.await.unwrap_err().kind, Kind::Unavailable);
+    assert!(setup.is_sent("question", Does::Fails(0)).await);
+    // The first to find out may be either.
+    setup.pass(15);
+    assert!(urgency::ahead(setup.is_sent("ahead", Does::Answers)).await);
+    assert!(setup.is_sent("question", Does::Answers).await);
+}
+
+#[tokio::test]
+async fn what_is_fetched_ahead_may_take_long() {
+    let setup = setup();
+    assert!(urgency::ahead(setup.is_sent("heavy", Does::Fails(10))).await);
+    assert!(setup.is_sent("question", Does::Answers).await);
+    let heavy = urgency::ahead(setup.hanging("heavy"));
+    tokio::pin!(heavy);
+    assert!(poll!(heavy.as_mut()).is_pending());
+    setup.pass(9);
+    assert!(setup.is_sent("question", Does::Answers).await);
+    // Two failures in a row are an outage, whoever met them.
+    let setup = self::setup();
+    for question in ["one", "two"] {
+        assert!(urgency::ahead(setup.is_sent(question, Does::Fails(10))).await);
+    }
+    assert!(!setup.is_sent("question", Does::Answers).await);
+}

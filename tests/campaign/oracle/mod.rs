@@ -21,7 +21,7 @@ use weather::{Trust, Weather};
 
 use crate::{
     hub::{At, Hub, Line, Question, Sha},
-    rules::{MEMORY, Rules, SETTLE},
+    rules::{ANSWER_WITHIN, MEMORY, Rules, SETTLE},
     shelf::Shelf,
 };
 
@@ -248,7 +248,19 @@ impl Oracle {
         let walk = self.shown().walk(line);
         walk.into_iter().enumerate().find(|(_, sha)| {
             let key = (line.clone(), Rc::clone(sha));
-            self.ready_since.get(&key).is_some_and(|since| *since + long <= now)
+            self.ready_since.get(&key).is_some_and(|since| *since + long.max(self.unseen(sha, *since, now)) <= now)
         })
+    }
+
+    /// How long an image may be there before it is looked for again: it came so late after its commit's CI that nobody
+    /// could expect it any more.
+    fn unseen(&self, sha: &Sha, ready: At, now: At) -> Duration {
+        let Some(green) = self.shown().green_since(sha, &self.rules) else { return Duration::ZERO };
+        if ready.saturating_sub(green) < Duration::from_mins(10) {
+            return Duration::ZERO;
+        }
+        let first_day = now.saturating_sub(green) < Duration::from_hours(24);
+        let look = if first_day { Duration::from_mins(10) } else { Duration::from_hours(1) };
+        look + ANSWER_WITHIN
     }
 }
