@@ -13,3 +13,4 @@ mod input;
 mod lines;
 mod outages;
 mod walks;
+mod warm;

@@ -8,7 +8,15 @@ use axum::{
     http::{HeaderMap, Request, StatusCode},
 };
 use http_body_util::BodyExt as _;
-use lastgreen::{app::App, clock::ManualClock, config::Config, generator::Generator};
+use chrono::{DateTime, Utc};
+use lastgreen::{
+    app::App,
+    clock::{Clock as _, ManualClock, Moment},
+    config::Config,
+    domain::Line,
+    generator::Generator,
+    ledger::{Ledger, Listed},
+};
 use lastgreen_sim::{Counts, ImageSpec, PersonalToken, Pull, Sim, World, sha};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -67,6 +75,7 @@ pub(crate) struct Stage {
     pub(crate) clock: ManualClock,
     pub(crate) folder: tempfile::TempDir,
     router: Router,
+    ledger: Arc<Ledger>,
     generator: Arc<Generator>,
 }
 
@@ -98,7 +107,7 @@ impl Stage {
         let (config, _) = Config::parse(&text, "test.yaml").unwrap_or_else(|errors| panic!("{errors}\n{text}"));
         let app = App::build(config, Arc::new(clock.clone())).unwrap();
         let generator = Arc::clone(app.generators.values().next().unwrap());
-        Self { router: app.plugin_router(), generator, sim, clock, folder }
+        Self { router: app.plugin_router(), ledger: app.ledger, generator, sim, clock, folder }
     }
 
     /// The same world before a new process, and the ledger is lost.
@@ -115,7 +124,7 @@ impl Stage {
         let (config, _) = Config::parse(&text, "test.yaml").unwrap();
         let app = App::build(config, Arc::new(self.clock.clone())).unwrap();
         let generator = Arc::clone(app.generators.values().next().unwrap());
-        Self { router: app.plugin_router(), generator, ..self }
+        Self { router: app.plugin_router(), ledger: app.ledger, generator, ..self }
     }
 
     pub(crate) fn router(&self) -> Router {
@@ -233,6 +242,26 @@ impl Stage {
     /// Looks for lines to forget, as is done every hour.
     pub(crate) async fn forget(&self, after: Duration) {
         self.generator.forget(after).await;
+    }
+
+    /// When the ledger was told last that a pull request was asked for.
+    pub(crate) async fn asked_at(&self, number: u64) -> Option<DateTime<Utc>> {
+        self.listed(number).await?.asked_at
+    }
+
+    /// Forgets a pull request, as an operator does.
+    pub(crate) async fn forget_line(&self, number: u64) {
+        let key = self.listed(number).await.unwrap().key;
+        assert!(self.ledger.forget(&key, self.soon()).await.unwrap());
+    }
+
+    async fn listed(&self, number: u64) -> Option<Listed> {
+        let lines = self.ledger.list(self.soon()).await.unwrap();
+        lines.into_iter().find(|listed| listed.key.line == Line::Pull(number))
+    }
+
+    fn soon(&self) -> Moment {
+        self.clock.now() + Duration::from_secs(2)
     }
 
     /// What was asked of the upstreams since this was called last.
