@@ -107,15 +107,9 @@ enum Decision {
         good_until: Moment,
     },
     /// A second read is due then, and settles it; without it, this is the answer.
-    Settle {
-        otherwise: Answer,
-        again_at: Moment,
-    },
+    Settle { otherwise: Answer, again_at: Moment },
     /// Refuse, unless asking again from then on helps.
-    Refuse {
-        reason: String,
-        again_at: Option<Moment>,
-    },
+    Refuse { reason: String, again_at: Option<Moment> },
 }
 
 impl Generator {

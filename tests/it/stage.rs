@@ -7,8 +7,8 @@ use axum::{
     body::Body,
     http::{HeaderMap, Request, StatusCode},
 };
-use http_body_util::BodyExt as _;
 use chrono::{DateTime, Utc};
+use http_body_util::BodyExt as _;
 use lastgreen::{
     app::App,
     clock::{Clock as _, ManualClock, Moment},

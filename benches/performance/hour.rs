@@ -41,8 +41,19 @@ const TURNS: u32 = 150;
 pub(crate) fn run(options: &Options) {
     let (pulls, seconds) = if options.quick { (50, 600) } else { (1000, 3600) };
     let mut table = Table::new(
-        &format!("{seconds} seconds of {pulls} pull requests, polled every {POLL} s with `number`, `branch` and `head_sha`"),
-        &["pushes", "to GitHub", "GraphQL points", "of its limit", "HEADs", "other to the registry", "HEADs per image", "build answered after"],
+        &format!(
+            "{seconds} seconds of {pulls} pull requests, polled every {POLL} s with `number`, `branch` and `head_sha`"
+        ),
+        &[
+            "pushes",
+            "to GitHub",
+            "GraphQL points",
+            "of its limit",
+            "HEADs",
+            "other to the registry",
+            "HEADs per image",
+            "build answered after",
+        ],
     );
     let mut bars = Vec::new();
     for pushes in [0, pulls / 10] {

@@ -27,13 +27,7 @@ pub(crate) fn bars(options: &Options, name: &str, title: &str, bars: &[(String, 
 }
 
 /// Pairs of bars by the logarithms of their values.
-pub(crate) fn pairs(
-    options: &Options,
-    name: &str,
-    title: &str,
-    names: (&str, &str),
-    pairs: &[(String, f64, f64)],
-) {
+pub(crate) fn pairs(options: &Options, name: &str, title: &str, names: (&str, &str), pairs: &[(String, f64, f64)]) {
     let all = || pairs.iter().flat_map(|(_, one, other)| [*one, *other]);
     let (least, most) = (all().fold(f64::MAX, f64::min), all().fold(f64::MIN_POSITIVE, f64::max));
     let length = |value: f64| 0.02 + 0.98 * (value / least).ln() / (most / least).ln().max(f64::MIN_POSITIVE);

@@ -63,7 +63,13 @@ pub(crate) fn run(options: &Options) {
     let python = baselines::start(&service);
 
     let mut servers = vec![
-        Server { name: "lastgreen", address: service.address, process: service.process(), keep: true, questions: &questions },
+        Server {
+            name: "lastgreen",
+            address: service.address,
+            process: service.process(),
+            keep: true,
+            questions: &questions,
+        },
         Server { name: "bare axum", address: bare_address, process: &bare, keep: true, questions: &questions },
     ];
     servers.extend(python.iter().map(|one| Server {
@@ -77,14 +83,14 @@ pub(crate) fn run(options: &Options) {
         &format!("Warm answers, {PULLS} questions in turn, medians of {rounds} rounds of {}", time(long)),
         &["connections", "server", "answers/s", "p50", "p99", "CPU per answer", "throughput / its", "p99 / its"],
     );
-    let mut bars = Vec::new();
+    let mut plotted = Vec::new();
     for connections in [1, 16, 64] {
         let mut results: Vec<Rounds> = servers.iter().map(|_| Rounds::default()).collect();
         for _ in 0..rounds {
             for (server, rounds) in servers.iter().zip(&mut results) {
                 let before = server.process.cpu();
                 let measured = load::ask_for(long, server.address, connections, server.keep, server.questions);
-                rounds.note(&measured, server.process.cpu() - before);
+                rounds.note(&measured, server.process.cpu().saturating_sub(before));
             }
         }
         for (server, result) in servers.iter().zip(&results) {
@@ -101,13 +107,13 @@ pub(crate) fn run(options: &Options) {
                 format!("{:.2}", ratio(&ours.p99, &result.p99)),
             ]);
             if connections == 16 {
-                bars.push((server.name.to_owned(), median(result.per_second.iter().copied())));
+                plotted.push((server.name.to_owned(), median(result.per_second.iter().copied())));
             }
         }
     }
     table.print();
     println!("\n\"Throughput / its\" and \"p99 / its\" are lastgreen's by the server's of the same line.");
-    plot::bars(options, "warm", "Warm answers per second, 16 connections", &bars);
+    plot::bars(options, "warm", "Warm answers per second, 16 connections", &plotted);
 }
 
 fn without_date(answer: &str) -> Vec<&str> {

@@ -44,8 +44,7 @@ fn cold_sweep(upstreams: &Upstreams, pace: Pace, questions: &[Vec<u8>], all: u64
     } else {
         time(measured.elapsed)
     };
-    let cells =
-        [took, counts.github().to_string(), counts.registry_head.to_string(), time(measured.percentile(99))];
+    let cells = [took, counts.github().to_string(), counts.registry_head.to_string(), time(measured.percentile(99))];
     (measured, cells)
 }
 

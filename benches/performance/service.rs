@@ -58,16 +58,17 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts it, with an empty ledger in a file below `place`.
-    pub(crate) fn start(upstreams: &Upstreams, pace: Pace, place: &Path) -> Self {
-        let folder = tempfile::tempdir_in(place).unwrap();
+    /// Starts it, with an empty ledger in a file below `below`.
+    pub(crate) fn start(upstreams: &Upstreams, pace: Pace, below: &Path) -> Self {
+        let folder = tempfile::tempdir_in(below).unwrap();
         let (address, ops) = (free_port(), free_port());
         let config = folder.path().join("config.yaml");
         fs::write(folder.path().join("token"), TOKEN).unwrap();
         fs::write(folder.path().join("github"), PersonalToken::DEFAULT).unwrap();
         fs::write(&config, text(&upstreams.sim, folder.path(), pace, (address, ops))).unwrap();
         let started = Instant::now();
-        let process = Process::start(Command::new(env!("CARGO_BIN_EXE_lastgreen")).arg("serve").arg("--config").arg(config));
+        let process =
+            Process::start(Command::new(env!("CARGO_BIN_EXE_lastgreen")).arg("serve").arg("--config").arg(config));
         assert!(listens(ops), "lastgreen does not start");
         let ready_after = started.elapsed();
         assert!(listens(address));

@@ -34,7 +34,7 @@ pub(crate) fn serve(file: &str) {
     let fields = fields.filter(|(name, _)| !matches!(*name, "content-length" | "date"));
     let headers: HeaderMap = fields
         .map(|(name, value)| {
-            (name.parse::<HeaderName>().unwrap(), HeaderValue::from_maybe_shared(value.to_owned()).unwrap())
+            (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap())
         })
         .collect();
     let body = Bytes::from(body.to_owned());

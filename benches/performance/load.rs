@@ -47,7 +47,13 @@ pub(crate) fn request(path: &str, body: &str) -> Vec<u8> {
 
 /// Asks all these questions again and again for that long, over so many connections. A server that closes after each
 /// answer is connected to anew for each.
-pub(crate) fn ask_for(time: Duration, address: SocketAddr, connections: usize, keep: bool, all: &[Vec<u8>]) -> Measured {
+pub(crate) fn ask_for(
+    time: Duration,
+    address: SocketAddr,
+    connections: usize,
+    keep: bool,
+    all: &[Vec<u8>],
+) -> Measured {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut tasks = JoinSet::new();

@@ -42,7 +42,8 @@ async fn answer(client: &reqwest::Client, upstreams: &Upstreams, number: u64) {
     for (_, image) in IMAGES {
         let look = client.head(format!("http://{host}/v2/{image}/manifests/sha-{head}"));
         let look = look.bearer_auth(token["token"].as_str().unwrap());
-        let look = look.header("accept", "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json");
+        let look = look
+            .header("accept", "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json");
         let look = look.send().await.unwrap().error_for_status().unwrap();
         assert!(look.headers().contains_key("docker-content-digest"));
     }

@@ -1,4 +1,4 @@
-//! The Python plugins that lastgreen is compared with. FastAPI is installed into a folder below `target/` when it is
+//! The Python plugins that lastgreen is compared with. `FastAPI` is installed into a folder below `target/` when it is
 //! first needed; where that cannot be done, it is left out, and that is said.
 
 use std::{
@@ -50,7 +50,7 @@ fn succeeds(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-/// A Python that has FastAPI.
+/// A Python that has `FastAPI`.
 fn with_fastapi() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = root.join("target/bench-python");

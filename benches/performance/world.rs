@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use lastgreen_sim::{CheckRun, Commit, ImageSpec, Latency, Oid, Pull, RegistryAuth, World, sha};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The repository.
 pub(crate) const REPO: &str = "myorg/myrepo";
@@ -76,15 +76,15 @@ pub(crate) fn question(number: u64, push: u32) -> String {
     let parameters = json!({
         "branch": branch(number), "number": number.to_string(), "head_sha": sha(&commit(number, push)),
     });
-    ask(parameters)
+    ask(&parameters)
 }
 
 /// The question about a branch alone.
 pub(crate) fn question_by_branch(number: u64) -> String {
-    ask(json!({ "branch": branch(number) }))
+    ask(&json!({ "branch": branch(number) }))
 }
 
-fn ask(parameters: serde_json::Value) -> String {
+fn ask(parameters: &Value) -> String {
     json!({ "applicationSetName": "fb-matrix", "input": { "parameters": parameters } }).to_string()
 }
 
