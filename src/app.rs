@@ -92,13 +92,18 @@ impl App {
         let tokens = |file| Tokens::new(SecretFile::new(file, Arc::clone(&clock)));
         let ops_tokens = config.ops.token_file.map(tokens);
         let tokens = tokens(config.token_file);
-        let plugin = Arc::new(Plugin { generators: generators.clone(), tokens, clock: Arc::clone(&clock) });
+        let plugin = Arc::new(Plugin::new(generators.clone(), tokens, Arc::clone(&clock)));
         let drain_delay = config.drain_delay;
         let background = background(&ledger, &generators, forget_after, &clock);
         Ok(Self { github, registries, ledger, generators, background, plugin, ops_tokens, drain_delay, clock })
     }
 
-    /// The routes of the plugin's listener.
+    /// What answers on the plugin's listener.
+    pub fn plugin_service(&self, phase: watch::Receiver<Phase>) -> impl http::Service + use<> {
+        http::plugin_service(Arc::clone(&self.plugin), phase)
+    }
+
+    /// The same as a route, without a listener.
     pub fn plugin_router(&self) -> Router {
         http::plugin_router(Arc::clone(&self.plugin))
     }
@@ -111,12 +116,12 @@ impl App {
         let (phase, seen) = watch::channel(Phase::Serving);
         let clock = || Arc::clone(&self.clock);
         let drain = reached(seen.clone(), Phase::Draining);
-        let router = http::leaving(self.plugin_router(), seen.clone());
-        let plugin = http::serve(plugin, router, clock(), drain, http::DRAIN);
+        let service = self.plugin_service(seen.clone());
+        let plugin = http::serve(plugin, service, clock(), drain, http::DRAIN);
         let over = reached(seen.clone(), Phase::Over);
         let operator = Operator::new(Arc::clone(&self.ledger), clock());
         let router = http::ops_router(Arc::new(Ops { phase: seen, tokens: self.ops_tokens, operator }));
-        let ops = http::serve(ops, router, clock(), over, OPS_DRAIN);
+        let ops = http::serve(ops, http::routed(router), clock(), over, OPS_DRAIN);
 
         let mut tasks = Tasks::start(self.background, clock());
         let plugin_and_tasks = async {

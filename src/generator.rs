@@ -23,7 +23,7 @@ use crate::{
         Answer, Branch, Build, BuiltImage, ImageSpec, Item, Line, OutputContext, OutputImage, OutputTemplate, Question,
         QuestionError, Standing, WhyNothing,
     },
-    ledger::{Candidate, Known, Ledger, LedgerError, Record, Recorded, TrustKey},
+    ledger::{Candidate, Epoch, Known, Ledger, LedgerError, Record, Recorded, TrustKey},
     parts::build::{BuildPart, Meant, Outcome, Resolution},
 };
 
@@ -62,6 +62,23 @@ pub struct Generator {
     clock: SharedClock,
 }
 
+/// An answer, and how long it may be repeated.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// The answer.
+    pub answer: Answer,
+    /// Whether the same question may get it again without another look.
+    pub repeat: Option<Repeat>,
+}
+
+/// On what condition an answer may be repeated: [`Generator::repeats`].
+#[derive(Clone, Copy, Debug)]
+pub struct Repeat {
+    until: Moment,
+    /// The state of the ledger that it was made of.
+    epoch: Epoch,
+}
+
 /// Why a question is not answered. The text is the same for the same cause.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
@@ -84,17 +101,15 @@ const FORGET_AT_ONCE: usize = 50;
 
 /// What the table says.
 enum Decision {
-    Answer(Answer),
+    Answer {
+        answer: Answer,
+        /// Until when it is what would be answered again, if nobody records anything.
+        good_until: Moment,
+    },
     /// A second read is due then, and settles it; without it, this is the answer.
-    Settle {
-        otherwise: Answer,
-        again_at: Moment,
-    },
+    Settle { otherwise: Answer, again_at: Moment },
     /// Refuse, unless asking again from then on helps.
-    Refuse {
-        reason: String,
-        again_at: Option<Moment>,
-    },
+    Refuse { reason: String, again_at: Option<Moment> },
 }
 
 impl Generator {
@@ -108,8 +123,14 @@ impl Generator {
         &self.options.name
     }
 
+    /// Whether an answer may be given again now, without another look at anything.
+    pub fn repeats(&self, repeat: &Repeat) -> bool {
+        let now = self.clock.now();
+        now <= repeat.until && self.ledger.is_unchanged(repeat.epoch, now)
+    }
+
     /// Answers a question in time.
-    pub async fn answer(self: &Arc<Self>, question: &Question) -> Result<Answer, Refusal> {
+    pub async fn answer(self: &Arc<Self>, question: &Question) -> Result<Answered, Refusal> {
         let deadline = self.clock.now() + self.options.answer_within;
         // What the upstreams do not say by then is unknown; what is left is for the ledger.
         let last_word = self.clock.now() + self.options.answer_within.mul_f64(0.9);
@@ -117,13 +138,18 @@ impl Generator {
         loop {
             // Which line is meant may hang on what is recorded. If that cannot be read, the table says so below.
             let _ = self.ledger.refresh(last_word).await;
+            // What is recorded from here on may be news to this answer.
+            let epoch = self.ledger.epoch();
             let resolution = self.resolve_by(question, last_word).await?;
             let (reason, again_at) = match self.decide(question, resolution, deadline).await {
-                Decision::Answer(answer) => return Ok(answer),
+                Decision::Answer { answer, good_until } => {
+                    let repeat = Repeat { until: good_until, epoch };
+                    return Ok(Answered { answer, repeat: self.repeats(&repeat).then_some(repeat) });
+                }
                 Decision::Refuse { reason, again_at } => (reason, again_at),
                 Decision::Settle { otherwise, again_at } => {
                     if again_at >= last_word {
-                        return Ok(otherwise);
+                        return Ok(Answered { answer: otherwise, repeat: None });
                     }
                     self.clock.sleep_until(again_at).await;
                     continue;
@@ -225,11 +251,13 @@ impl Generator {
             // What it came from was answered, perhaps; that cannot be read.
             (Outcome::NotYet, _) if resolution.ambiguous => refuse(resolution),
             (Outcome::NotYet, Ok(known)) => {
-                if let (Known::Never, Some(meant)) = (&known, &resolution.line) {
-                    // That this cannot be recorded makes the answer no less true.
-                    let _ = self.ledger.record_nothing(&meant.key, &known, until).await;
+                // That this cannot be recorded makes the answer no less true; it is tried again.
+                if let (Known::Never, Some(meant)) = (&known, &resolution.line)
+                    && self.ledger.record_nothing(&meant.key, &known, until).await.is_err()
+                {
+                    return nothing(WhyNothing::NotYet, resolution.reason);
                 }
-                nothing(WhyNothing::NotYet, resolution.reason)
+                nothing_until(resolution.good_until, WhyNothing::NotYet, resolution.reason)
             }
             (Outcome::Unknown, Ok(known)) => self.unknown(&known, resolution, trusted, until).await,
         }
@@ -253,9 +281,12 @@ impl Generator {
                 let build = candidate.build;
                 let item = self.item(&build, &images_of(&build), &meant, &meant.branch);
                 let (commit, reason) = (build.commit(), resolution.reason);
-                Decision::Answer(Answer::Item { item, standing: Standing::Fresh, commit, reason })
+                let answer = Answer::Item { item, standing: Standing::Fresh, commit, reason };
+                Decision::Answer { answer, good_until: resolution.good_until }
             }
-            Ok(Recorded::Superseded(record)) => self.held(&record, &meant, &resolution.reason, until).await,
+            Ok(Recorded::Superseded(record)) => {
+                self.held(&record, &meant, (&resolution.reason, Moment::START), until).await
+            }
             Err(error) => {
                 tracing::error!(generator = %self.options.name, line = %meant.key.line, %error, "a build cannot be recorded and is not answered");
                 match known {
@@ -280,7 +311,13 @@ impl Generator {
             self.audit(meant, &record, "its hold ended", &resolution.reason);
             return nothing(WhyNothing::HoldEnded, resolution.reason);
         }
-        self.held(&record, meant, &resolution.reason, until).await
+        let good_until = match self.options.hold {
+            Hold::For(limit) => resolution.good_until.min(self.clock.now() + limit.saturating_sub(spent)),
+            Hold::Forever | Hold::Never => resolution.good_until,
+        };
+        // An end that cannot be recorded is tried again.
+        let good_until = if ended { Moment::START } else { good_until };
+        self.held(&record, meant, (&resolution.reason, good_until), until).await
     }
 
     /// Forks are refused: the operator's word, even where a build was answered before.
@@ -292,7 +329,8 @@ impl Generator {
             // The operator's word stands whether or not it can be recorded.
             let _ = self.ledger.record_nothing(&meant.key, known, until).await;
         }
-        nothing(WhyNothing::ForkRefused, resolution.reason)
+        let good_until = if known == Some(Known::Nothing) { resolution.good_until } else { Moment::START };
+        nothing_until(good_until, WhyNothing::ForkRefused, resolution.reason)
     }
 
     /// Nobody can say.
@@ -300,7 +338,7 @@ impl Generator {
         match (known, &resolution.line) {
             (Known::Item(record), Some(meant)) => {
                 self.ledger.not_yet_for(&meant.key, false);
-                self.held(record, meant, &resolution.reason, until).await
+                self.held(record, meant, (&resolution.reason, Moment::START), until).await
             }
             _ if resolution.ambiguous => refuse(resolution),
             (Known::Nothing, _) => nothing(WhyNothing::NeverAnswered, resolution.reason),
@@ -322,16 +360,26 @@ impl Generator {
         Decision::Refuse { reason: error.to_string(), again_at: resolution.again_at }
     }
 
-    async fn held(&self, record: &Record, meant: &Meant, reason: &str, until: Moment) -> Decision {
+    /// What was answered last, for a reason and as long as that is good.
+    async fn held(
+        &self,
+        record: &Record,
+        meant: &Meant,
+        (reason, good_until): (&str, Moment),
+        until: Moment,
+    ) -> Decision {
         let renewed = self.build.renewed(meant, record, until).await;
+        // What is missing is looked for again.
+        let good_until = if renewed.missing.is_empty() { good_until } else { Moment::START };
         let reasons: Vec<_> =
             renewed.missing.iter().map(String::as_str).chain([reason]).filter(|reason| !reason.is_empty()).collect();
-        Decision::Answer(Answer::Item {
+        let answer = Answer::Item {
             item: self.item(&record.build, &renewed.images, meant, &record.branch),
             standing: Standing::Held,
             commit: record.build.commit(),
             reason: reasons.join("; "),
-        })
+        };
+        Decision::Answer { answer, good_until }
     }
 
     /// The item of a build, by today's configuration: every key, every value a string.
@@ -390,5 +438,9 @@ fn refuse(resolution: Resolution) -> Decision {
 }
 
 fn nothing(why: WhyNothing, reason: String) -> Decision {
-    Decision::Answer(Answer::Nothing { why, reason })
+    nothing_until(Moment::START, why, reason)
+}
+
+fn nothing_until(good_until: Moment, why: WhyNothing, reason: String) -> Decision {
+    Decision::Answer { answer: Answer::Nothing { why, reason }, good_until }
 }

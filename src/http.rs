@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! connection ─ path ─ method ─ token ─ body ─ question ─ generator ─ reply
+//!                                        └ asked and answered before: warm ─┘
 //! ```
 //!
 //! The order is on purpose: nothing of a body is looked at before the token was accepted, and a redirected request
@@ -17,11 +18,12 @@ mod plugin;
 mod reply;
 mod server;
 mod tokens;
+mod warm;
 
 pub use self::{
     ops::{Ops, ops_router},
-    phase::{Phase, leaving, reached},
-    plugin::{Plugin, plugin_router},
-    server::{DRAIN, serve},
+    phase::{Phase, reached},
+    plugin::{Plugin, plugin_router, plugin_service},
+    server::{DRAIN, Service, routed, serve},
     tokens::Tokens,
 };

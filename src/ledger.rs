@@ -15,7 +15,10 @@
 //! what a process wants to write is written only if the line is still as it knows it: whoever is slower reads again.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -160,7 +163,15 @@ pub struct Ledger {
     writing: AsyncMutex<()>,
     /// Whether this replica is the one that does the background work.
     leads: AtomicBool,
+    /// When the last read that succeeded was begun, in nanoseconds; 0 for never.
+    heard: AtomicU64,
+    /// Grows with every change of any line in memory.
+    epoch: AtomicU64,
 }
+
+/// A state of all lines, as memory has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch(u64);
 
 /// What this process holds of the ledger.
 #[derive(Debug, Default)]
@@ -168,8 +179,6 @@ struct Memory {
     mirror: Mirror,
     /// The ledger's own name; none until it was read.
     id: Option<String>,
-    /// When the last read that succeeded was begun.
-    heard: Moment,
     /// What is to be written with the next batch.
     pending: Batch,
 }
@@ -185,6 +194,9 @@ impl Ledger {
             trust_after: options.trust_after,
             memory: Mutex::new(memory),
             leads: AtomicBool::new(store.is_alone()),
+            // What is kept nowhere needs no reading.
+            heard: AtomicU64::new(u64::from(in_memory)),
+            epoch: AtomicU64::default(),
             store,
             reading: AsyncMutex::default(),
             writing: AsyncMutex::default(),
@@ -340,11 +352,38 @@ impl Ledger {
         Ok(lines)
     }
 
+    /// The state that all lines are in now.
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::Acquire))
+    }
+
+    /// Whether no line was changed since `epoch` by anybody: what was answered from it is what would be answered now.
+    /// It takes no lock: every warm answer asks.
+    pub fn is_unchanged(&self, epoch: Epoch, now: Moment) -> bool {
+        self.epoch() == epoch && self.is_fresh_at(now)
+    }
+
     /// Whether memory has all that the ledger holds.
     fn is_fresh(&self) -> bool {
-        let now = self.clock.now();
-        let memory = self.memory();
-        memory.id.is_some() && (self.store.is_alone() || now.since(memory.heard) < LEASE)
+        self.is_fresh_at(self.clock.now())
+    }
+
+    fn is_fresh_at(&self, now: Moment) -> bool {
+        match self.heard.load(Ordering::Acquire) {
+            0 => false,
+            heard => self.store.is_alone() || now.since(Moment::after_start(Duration::from_nanos(heard))) < LEASE,
+        }
+    }
+
+    /// Notes a read that succeeded, and when it was begun.
+    fn heard_at(&self, began: Moment) {
+        let nanos = u64::try_from(began.since_start().as_nanos()).unwrap_or(u64::MAX);
+        self.heard.store(nanos.max(1), Ordering::Release);
+    }
+
+    /// Notes that memory has changed, while it is still held.
+    fn changed(&self) {
+        self.epoch.fetch_add(1, Ordering::Release);
     }
 
     /// The wall clock in seconds since 1970.

@@ -1,8 +1,8 @@
 //! A request's body: bounded in size and in time, whatever its content type says.
 
-use std::time::Duration;
+use std::{error::Error, pin::pin, time::Duration};
 
-use axum::body::Body;
+use axum::body::{Bytes, HttpBody};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 
@@ -24,6 +24,18 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// Parses a body.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        if bytes.trim_ascii().is_empty() {
+            let example = r#"{"applicationSetName":"…","input":{"parameters":{"branch":"…"}}}"#;
+            return Err(Problem::BadQuestion(format!("the request has no body; expected {example}")));
+        }
+        let json = serde_json::from_slice(bytes).map_err(|error| {
+            Problem::BadQuestion(format!("the request's body is not JSON: {}", excerpt(&error.to_string())))
+        })?;
+        Self::from_json(json)
+    }
+
     /// Takes the request out of a JSON body. What Argo CD leaves out where it is empty may be absent.
     fn from_json(body: Value) -> Result<Self, Problem> {
         let Value::Object(mut body) = body else { return Err(shape("the body", "an object")) };
@@ -51,24 +63,41 @@ fn shape(name: &str, expected: &str) -> Problem {
     Problem::BadQuestion(format!("the request's body has another shape than Argo CD's: {name} must be {expected}"))
 }
 
-/// Reads and parses a body.
-pub(super) async fn read(body: Body, clock: &SharedClock) -> Result<Request, Problem> {
-    let collected = tokio::select! {
+/// Reads a body.
+pub(super) async fn read<B>(body: B, clock: &SharedClock) -> Result<Bytes, Problem>
+where
+    B: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
+{
+    let read = tokio::select! {
         biased;
-        collected = Limited::new(body, MAX_BYTES).collect() => collected,
-        () = clock.sleep_until(clock.now() + MAX_TIME) => return Err(Problem::SlowBody),
+        read = whole(body) => read,
+        // Hardly any body has to be waited for: most came with their heads.
+        () = async { clock.sleep_until(clock.now() + MAX_TIME).await } => return Err(Problem::SlowBody),
     };
-    let bytes = match collected {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => return Err(Problem::LargeBody),
-        Err(_) => return Err(Problem::BadQuestion("the request's body broke off".to_owned())),
-    };
-    if bytes.trim_ascii().is_empty() {
-        let example = r#"{"applicationSetName":"…","input":{"parameters":{"branch":"…"}}}"#;
-        return Err(Problem::BadQuestion(format!("the request has no body; expected {example}")));
+    read.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+        Some(_) => Problem::LargeBody,
+        None => Problem::BadQuestion("the request's body broke off".to_owned()),
+    })
+}
+
+/// A whole body; one that came in one piece is not copied.
+async fn whole<B>(body: B) -> Result<Bytes, Box<dyn Error + Send + Sync>>
+where
+    B: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
+{
+    let mut body = pin!(Limited::new(body, MAX_BYTES));
+    let (mut first, mut all) = (Bytes::new(), Vec::new());
+    while let Some(frame) = body.frame().await.transpose()? {
+        match frame.into_data() {
+            Ok(data) if first.is_empty() => first = data,
+            Ok(data) => {
+                if all.is_empty() {
+                    all.extend_from_slice(&first);
+                }
+                all.extend_from_slice(&data);
+            }
+            Err(_trailers) => {}
+        }
     }
-    let json = serde_json::from_slice(&bytes).map_err(|error| {
-        Problem::BadQuestion(format!("the request's body is not JSON: {}", excerpt(&error.to_string())))
-    })?;
-    Request::from_json(json)
+    Ok(if all.is_empty() { first } else { all.into() })
 }

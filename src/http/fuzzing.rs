@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    body::Body,
-    http::{Response, StatusCode},
-};
+use axum::{body::Body, http::StatusCode};
 use chrono::DateTime;
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
@@ -13,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     body,
-    reply::{self, Problem},
+    reply::{self, Problem, Reply},
 };
 use crate::{
     clock::{ManualClock, SharedClock},
@@ -24,7 +21,7 @@ use crate::{
 pub(crate) fn question(bytes: &[u8]) -> Result<Question, String> {
     let clock: SharedClock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
     let read = body::read(Body::from(bytes.to_vec()), &clock).now_or_never().expect("the whole body is there");
-    let question = read.and_then(|request| {
+    let question = read.and_then(|read| body::Request::parse(&read)).and_then(|request| {
         Question::parse(&request.application_set_name, &request.parameters)
             .map_err(|error| Problem::BadQuestion(error.to_string()))
     });
@@ -38,7 +35,7 @@ pub(crate) fn question(bytes: &[u8]) -> Result<Question, String> {
 }
 
 /// The body of a refusal has a message and nothing else.
-fn message(response: Response<Body>) -> String {
+fn message(response: Reply) -> String {
     let collected = response.into_body().collect().now_or_never().expect("a refusal is there at once");
     let bytes = collected.expect("nothing can break").to_bytes();
     match serde_json::from_slice(&bytes) {

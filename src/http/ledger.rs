@@ -4,9 +4,8 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Body,
     extract::{Request, State},
-    http::{Response, StatusCode},
+    http::StatusCode,
 };
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::json;
@@ -14,12 +13,12 @@ use serde_json::json;
 use super::{
     body::MAX_BYTES,
     ops::Ops,
-    reply::{self, Problem},
+    reply::{self, Problem, Reply},
 };
 use crate::operator::{Undone, Which};
 
 /// All lines.
-pub(super) async fn show(State(ops): State<Arc<Ops>>, request: Request) -> Response<Body> {
+pub(super) async fn show(State(ops): State<Arc<Ops>>, request: Request) -> Reply {
     if let Err(problem) = ops.authorize(&request) {
         return reply::problem(&problem);
     }
@@ -30,7 +29,7 @@ pub(super) async fn show(State(ops): State<Arc<Ops>>, request: Request) -> Respo
 }
 
 /// Forgets a line; the token was looked at already, as with every POST.
-pub(super) async fn forget(State(ops): State<Arc<Ops>>, request: Request) -> Response<Body> {
+pub(super) async fn forget(State(ops): State<Arc<Ops>>, request: Request) -> Reply {
     let body = Limited::new(request.into_body(), MAX_BYTES).collect().await;
     let which = body.ok().and_then(|body| serde_json::from_slice::<Which>(&body.to_bytes()).ok());
     let Some(which) = which else {
@@ -43,7 +42,7 @@ pub(super) async fn forget(State(ops): State<Arc<Ops>>, request: Request) -> Res
     }
 }
 
-fn refused(undone: Undone) -> Response<Body> {
+fn refused(undone: Undone) -> Reply {
     let (status, message) = match undone {
         Undone::Ledger(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         Undone::NoSuchLine => (StatusCode::NOT_FOUND, undone.to_string()),

@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    body::Body,
     extract::{Request, State},
-    http::{Method, Response},
+    http::Method,
     middleware::{self, Next},
-    response::IntoResponse as _,
+    response::{IntoResponse as _, Response},
     routing::{get, post},
 };
 use tokio::sync::watch;
@@ -19,7 +18,7 @@ use tokio::sync::watch;
 use super::{
     ledger,
     phase::Phase,
-    reply::{self, Problem},
+    reply::{self, Problem, Reply},
     tokens::{Access, Tokens},
 };
 use crate::{domain::excerpt, operator::Operator};
@@ -47,24 +46,24 @@ pub fn ops_router(ops: Arc<Ops>) -> Router {
         .with_state(ops)
 }
 
-async fn ready(State(ops): State<Arc<Ops>>) -> Response<Body> {
+async fn ready(State(ops): State<Arc<Ops>>) -> Response {
     match *ops.phase.borrow() {
         Phase::Serving => "ok\n".into_response(),
-        Phase::Leaving | Phase::Draining | Phase::Over => reply::problem(&Problem::Ending),
+        Phase::Leaving | Phase::Draining | Phase::Over => reply::problem(&Problem::Ending).into_response(),
     }
 }
 
-async fn nothing(request: Request) -> Response<Body> {
+async fn nothing(request: Request) -> Reply {
     let path = excerpt(request.uri().path());
     reply::problem(&Problem::NoSuchPath(format!("nothing lives at `{path}`; health is at `/livez` and `/readyz`")))
 }
 
 /// Lets through what only looks, and what brings a token.
-async fn guard(State(ops): State<Arc<Ops>>, request: Request, next: Next) -> Response<Body> {
+async fn guard(State(ops): State<Arc<Ops>>, request: Request, next: Next) -> Response {
     let looks = matches!(*request.method(), Method::GET | Method::HEAD);
     match if looks { Ok(()) } else { ops.authorize(&request) } {
         Ok(()) => next.run(request).await,
-        Err(problem) => reply::problem(&problem),
+        Err(problem) => reply::problem(&problem).into_response(),
     }
 }
 
@@ -77,7 +76,7 @@ impl Ops {
                  that as `Authorization: Bearer …`",
             ));
         };
-        match tokens.access(request)? {
+        match tokens.access(request.headers())? {
             Access::Granted => Ok(()),
             Access::Missing => Err(Problem::Forbidden(
                 "the request has no bearer token in its Authorization header; send one of those in the file that \
@@ -94,7 +93,10 @@ impl Ops {
 mod tests {
     use std::time::Duration;
 
-    use axum::http::{StatusCode, header};
+    use axum::{
+        body::Body,
+        http::{StatusCode, header},
+    };
     use chrono::DateTime;
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;

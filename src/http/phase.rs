@@ -1,12 +1,6 @@
 //! How far the end of the process has come, and how the listeners take part in it.
 
-use axum::{
-    Router,
-    extract::{Request, State},
-    http::{HeaderValue, header},
-    middleware::{self, Next},
-    response::Response,
-};
+use axum::http::{HeaderValue, Response, header};
 use tokio::sync::watch;
 
 /// How far the end of the process has come.
@@ -28,19 +22,13 @@ pub async fn reached(mut seen: watch::Receiver<Phase>, phase: Phase) {
     let _ = seen.wait_for(|seen| *seen >= phase).await;
 }
 
-/// The same routes; from [`Phase::Leaving`] on each answer is the last one of its connection.
+/// From [`Phase::Leaving`] on each answer is the last one of its connection.
 ///
 /// Argo CD keeps its connections and asks again on them as soon as it has an answer. One that the server closes under
 /// such a question is an error to it, and freezes the whole set; one that it was told to close it replaces by a new
 /// one, which comes to another replica where there is one, and to this one where there is none yet.
-pub fn leaving(router: Router, seen: watch::Receiver<Phase>) -> Router {
-    router.layer(middleware::from_fn_with_state(seen, close))
-}
-
-async fn close(State(seen): State<watch::Receiver<Phase>>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    if *seen.borrow() > Phase::Serving {
+pub(super) fn close<B>(response: &mut Response<B>, phase: Phase) {
+    if phase > Phase::Serving {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    response
 }

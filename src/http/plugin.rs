@@ -1,23 +1,28 @@
 //! `POST …/api/v1/getparams.execute`, as Argo CD asks it and as `curl -d` does.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, error::Error, sync::Arc};
 
 use axum::{
     Router,
-    body::Body,
+    body::{Bytes, HttpBody},
     extract::{Request, State},
-    http::{Method, Response},
+    http::{HeaderMap, Method},
 };
+use hyper::body::Incoming;
+use tokio::sync::watch;
 
 use super::{
     body,
-    reply::{self, Problem},
+    phase::{self, Phase},
+    reply::{self, Problem, Ready, Reply},
+    server::Service,
     tokens::{Access, Tokens},
+    warm::Warm,
 };
 use crate::{
     clock::SharedClock,
     domain::{Question, excerpt},
-    generator::Generator,
+    generator::{Answered, Generator},
 };
 
 /// The last part of every path.
@@ -26,42 +31,74 @@ const PATH: &str = "api/v1/getparams.execute";
 /// What the plugin's listener serves.
 #[derive(Debug)]
 pub struct Plugin {
-    /// The generators by name.
-    pub generators: BTreeMap<Arc<str>, Arc<Generator>>,
+    /// The generators by name, each with what it may answer again.
+    generators: BTreeMap<Arc<str>, (Arc<Generator>, Warm)>,
     /// The tokens that may ask.
-    pub tokens: Tokens,
-    /// The clock.
-    pub clock: SharedClock,
+    tokens: Tokens,
+    clock: SharedClock,
 }
 
-/// The plugin's routes.
-pub fn plugin_router(plugin: Arc<Plugin>) -> Router {
-    Router::new().fallback(handle).with_state(plugin)
-}
-
-async fn handle(State(plugin): State<Arc<Plugin>>, request: Request) -> Response<Body> {
-    match plugin.answer(request).await {
-        Ok(response) => response,
-        Err(problem) => {
-            tracing::debug!(?problem, "refused");
-            reply::problem(&problem)
+/// The plugin as a server asks it; from [`Phase::Leaving`] on each answer is the last one of its connection.
+pub fn plugin_service(plugin: Arc<Plugin>, phase: watch::Receiver<Phase>) -> impl Service {
+    let shared = Arc::new((plugin, phase));
+    move |request: Request<Incoming>| {
+        let shared = Arc::clone(&shared);
+        async move {
+            let (plugin, phase) = &*shared;
+            let mut response = plugin.respond(request).await;
+            phase::close(&mut response, *phase.borrow());
+            response
         }
     }
 }
 
+/// The plugin as a route, without a server.
+pub fn plugin_router(plugin: Arc<Plugin>) -> Router {
+    let handle = async |State(plugin): State<Arc<Plugin>>, request: Request| plugin.respond(request).await;
+    Router::new().fallback(handle).with_state(plugin)
+}
+
 impl Plugin {
-    async fn answer(&self, request: Request) -> Result<Response<Body>, Problem> {
-        let path = request.uri().path().to_owned();
-        let Some(name) = generator_in(&path) else { return Err(no_such_path(&path)) };
+    /// A plugin with these generators, which whoever has one of these tokens may ask.
+    pub fn new(generators: BTreeMap<Arc<str>, Arc<Generator>>, tokens: Tokens, clock: SharedClock) -> Self {
+        let with_warm = |(name, generator)| (name, (generator, Warm::default()));
+        Self { generators: generators.into_iter().map(with_warm).collect(), tokens, clock }
+    }
+
+    /// The response to any request.
+    pub(super) async fn respond<B>(&self, request: Request<B>) -> Reply
+    where
+        B: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
+    {
+        self.answer(request).await.map_or_else(
+            |problem| {
+                tracing::debug!(?problem, "refused");
+                reply::problem(&problem)
+            },
+            Ready::response,
+        )
+    }
+
+    async fn answer<B>(&self, request: Request<B>) -> Result<Ready, Problem>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
+    {
+        let path = request.uri().path();
+        let name = generator_in(path).ok_or_else(|| no_such_path(path))?;
         if request.method() != Method::POST {
             return Err(Problem::NotPost);
         }
-        self.authorize(&request)?;
-        let generator = self.generator(name)?;
-        let request = body::read(request.into_body(), &self.clock).await?;
+        self.authorize(request.headers())?;
+        let (generator, warm) = self.generator(name)?;
+        let body = body::read(request.into_body(), &self.clock).await?;
+        if let Some(ready) = warm.get(&body, generator) {
+            tracing::debug!(generator = %generator.name(), standing = %ready.standing(), "answered as before");
+            return Ok(ready);
+        }
+        let request = body::Request::parse(&body)?;
         let question = Question::parse(&request.application_set_name, &request.parameters)
             .map_err(|error| Problem::BadQuestion(error.to_string()))?;
-        let answer = generator.answer(&question).await.map_err(Problem::Refused)?;
+        let Answered { answer, repeat } = generator.answer(&question).await.map_err(Problem::Refused)?;
         tracing::debug!(
             generator = %generator.name(),
             application_set = question.application_set,
@@ -70,11 +107,15 @@ impl Plugin {
             reason = answer.reason(),
             "answered"
         );
-        Ok(reply::answer(&answer))
+        let ready = Ready::new(&answer);
+        if let Some(repeat) = repeat {
+            warm.keep(&body, &ready, repeat, self.clock.now());
+        }
+        Ok(ready)
     }
 
-    fn authorize(&self, request: &Request) -> Result<(), Problem> {
-        match self.tokens.access(request)? {
+    fn authorize(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        match self.tokens.access(headers)? {
             Access::Granted => Ok(()),
             Access::Missing => Err(Problem::Forbidden("the request has no bearer token in its Authorization header")),
             Access::Wrong => Err(Problem::Forbidden("the bearer token is not one of those in lastgreen's token file")),
@@ -85,13 +126,13 @@ impl Plugin {
         }
     }
 
-    fn generator(&self, name: Named<'_>) -> Result<&Arc<Generator>, Problem> {
+    fn generator(&self, name: Named<'_>) -> Result<&(Arc<Generator>, Warm), Problem> {
         match name {
             Named::Name(name) => self.generators.get(name).ok_or_else(|| {
                 Problem::NoSuchPath(format!("there is no generator `{}` in lastgreen's configuration", excerpt(name)))
             }),
-            Named::Sole => match self.generators.values().collect::<Vec<_>>().as_slice() {
-                [sole] => Ok(sole),
+            Named::Sole => match (self.generators.first_key_value(), self.generators.len()) {
+                (Some((_, sole)), 1) => Ok(sole),
                 _ => Err(Problem::NoSuchPath(
                     "there are several generators: the plugin's baseUrl must end in the name of one".to_owned(),
                 )),

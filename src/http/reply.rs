@@ -3,9 +3,10 @@
 //! A 2xx is made from an [`Answer`] and from nothing else: Argo CD reads an empty 200 as "delete everything".
 
 use axum::{
-    body::Body,
-    http::{HeaderName, HeaderValue, Response, StatusCode, header},
+    body::Bytes,
+    http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header},
 };
+use http_body_util::Full;
 use serde_json::{Value, json};
 
 use crate::{
@@ -13,6 +14,10 @@ use crate::{
     generator::Refusal,
 };
 
+/// What is sent: a whole body, known to its end.
+pub(super) type Reply = Response<Full<Bytes>>;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const STANDING: HeaderName = HeaderName::from_static("x-lastgreen-standing");
 const COMMIT: HeaderName = HeaderName::from_static("x-lastgreen-commit");
 const REASON: HeaderName = HeaderName::from_static("x-lastgreen-reason");
@@ -77,7 +82,7 @@ impl Problem {
 }
 
 /// A problem as a response.
-pub(super) fn problem(problem: &Problem) -> Response<Body> {
+pub(super) fn problem(problem: &Problem) -> Reply {
     let mut response = respond(problem.status(), &json!({ "message": problem.message() }));
     let headers = response.headers_mut();
     match problem {
@@ -95,35 +100,68 @@ pub(super) fn problem(problem: &Problem) -> Response<Body> {
     response
 }
 
-/// An answer as a response: the only 2xx there is.
-pub(super) fn answer(answer: &Answer) -> Response<Body> {
-    let parameters: Vec<Value> = match answer {
-        Answer::Item { item, .. } => vec![parameters(item)],
-        Answer::Nothing { .. } => Vec::new(),
-    };
-    let mut response = respond(StatusCode::OK, &json!({ "output": { "parameters": parameters } }));
-    let headers = response.headers_mut();
-    headers.insert(STANDING, HeaderValue::from_static(answer.standing().as_str()));
-    if let Answer::Item { commit, .. } = answer
-        && let Ok(commit) = HeaderValue::from_str(commit.as_str())
-    {
-        headers.insert(COMMIT, commit);
+/// An answer, ready to be sent as often as it may be: its copies share their texts.
+#[derive(Clone, Debug)]
+pub(super) struct Ready {
+    standing: Standing,
+    commit: Option<HeaderValue>,
+    reason: Option<HeaderValue>,
+    body: Bytes,
+}
+
+impl Ready {
+    /// The one way from an answer to a 2xx.
+    pub(super) fn new(answer: &Answer) -> Self {
+        let (parameters, commit) = match answer {
+            Answer::Item { item, commit, .. } => (vec![parameters(item)], Some(commit)),
+            Answer::Nothing { .. } => (Vec::new(), None),
+        };
+        Self {
+            standing: answer.standing(),
+            commit: commit.and_then(|commit| HeaderValue::from_str(commit.as_str()).ok()),
+            reason: header_text(answer.reason()),
+            body: bytes(&json!({ "output": { "parameters": parameters } })),
+        }
     }
-    if let Some(reason) = header_text(answer.reason()) {
-        headers.insert(REASON, reason);
+
+    /// How the answer stands.
+    pub(super) fn standing(&self) -> Standing {
+        self.standing
     }
-    response
+
+    /// How long its texts are.
+    pub(super) fn bytes(&self) -> usize {
+        let of = |value: &Option<HeaderValue>| value.as_ref().map_or(0, HeaderValue::len);
+        self.body.len() + of(&self.commit) + of(&self.reason)
+    }
+
+    /// The only 2xx there is.
+    pub(super) fn response(self) -> Reply {
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert(header::CONTENT_TYPE, JSON);
+        headers.insert(STANDING, HeaderValue::from_static(self.standing.as_str()));
+        let more = [(COMMIT, self.commit), (REASON, self.reason)];
+        headers.extend(more.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        let mut response = Response::new(Full::new(self.body));
+        *response.headers_mut() = headers;
+        response
+    }
 }
 
 fn parameters(item: &Item) -> Value {
     item.values().iter().map(|(key, value)| (key.clone(), Value::from(value.clone()))).collect()
 }
 
-pub(super) fn respond(status: StatusCode, body: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(body.to_string()));
+pub(super) fn respond(status: StatusCode, body: &Value) -> Reply {
+    let mut response = Response::new(Full::new(bytes(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     response
+}
+
+/// A body, without room to grow.
+fn bytes(body: &Value) -> Bytes {
+    body.to_string().into_bytes().into_boxed_slice().into()
 }
 
 /// A text as a header takes it: branch and check names may hold anything.
@@ -166,7 +204,7 @@ mod tests {
     fn reasons_cannot_break_a_header() {
         let nothing =
             Answer::Nothing { why: WhyNothing::NotYet, reason: format!("a\r\nx-evil: 1\0é{}", "y".repeat(2000)) };
-        let response = answer(&nothing);
+        let response = Ready::new(&nothing).response();
         let reason = response.headers()[REASON].to_str().unwrap();
         assert!(reason.starts_with("a??x-evil: 1??"), "{reason}");
         assert_eq!(reason.len(), REASON_BYTES);

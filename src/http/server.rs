@@ -2,7 +2,11 @@
 
 use std::{convert::Infallible, future::Future, io, time::Duration};
 
-use axum::{Router, body::Body, extract::Request};
+use axum::{
+    Router,
+    body::{Body, Bytes, HttpBody},
+    http::{Request, Response},
+};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -23,10 +27,40 @@ pub const DRAIN: Duration = Duration::from_secs(25);
 /// How long is waited when no connection can be accepted (out of file descriptors).
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
+/// What answers requests.
+pub trait Service: Clone + Send + 'static {
+    /// The body of its answers.
+    type Body: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static;
+
+    /// Answers a request.
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send + use<Self>;
+}
+
+impl<A, F, B> Service for A
+where
+    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+{
+    type Body = B;
+
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<B>> + Send + use<A, F, B> {
+        self(request)
+    }
+}
+
+/// The routes as what answers requests.
+pub fn routed(router: Router) -> impl Service {
+    move |request: Request<Incoming>| {
+        let router = router.clone();
+        async move { router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}) }
+    }
+}
+
 /// Serves until `end` completes, then lets requests under way finish, for as long as `drain` at most.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    service: impl Service,
     clock: SharedClock,
     end: impl Future<Output = ()> + Send,
     drain: Duration,
@@ -49,12 +83,10 @@ pub async fn serve(
         };
         // Answers are small and complete: waiting for more to send would only delay them.
         let _ = stream.set_nodelay(true);
-        let router = router.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let router = router.clone();
-            async move {
-                Ok::<_, Infallible>(router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}))
-            }
+        let service = service.clone();
+        let service = service_fn(move |request| {
+            let answer = service.answer(request);
+            async move { Ok::<_, Infallible>(answer.await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

@@ -1,15 +1,25 @@
 //! Which bearer tokens are accepted.
 
-use axum::{extract::Request, http::header};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::http::{HeaderMap, header};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::reply::Problem;
-use crate::upstream::{SecretError, SecretFile};
+use crate::upstream::{Secret, SecretError, SecretFile};
 
 /// The accepted tokens, one on each line of a file that is read again when it changes.
-#[derive(Debug)]
-pub struct Tokens(SecretFile);
+pub struct Tokens {
+    file: SecretFile,
+    /// The file's content and the hashes of its tokens, as long as it does not change.
+    accepted: Mutex<Option<(Secret, Arc<[Hash]>)>>,
+}
+
+type Hash = [u8; 32];
 
 /// Whether a request may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +37,12 @@ pub(super) enum Access {
 impl Tokens {
     /// The tokens in `file`.
     pub fn new(file: SecretFile) -> Self {
-        Self(file)
+        Self { file, accepted: Mutex::default() }
     }
 
     /// What the token of a request is worth.
-    pub(super) fn access(&self, request: &Request) -> Result<Access, Problem> {
-        let header = request.headers().get(header::AUTHORIZATION);
+    pub(super) fn access(&self, headers: &HeaderMap) -> Result<Access, Problem> {
+        let header = headers.get(header::AUTHORIZATION);
         self.check(header.map(header::HeaderValue::as_bytes)).map_err(|error| {
             tracing::error!(%error, "nobody can be let in");
             Problem::NoTokens
@@ -41,18 +51,39 @@ impl Tokens {
 
     /// Holds an `Authorization` header against the tokens, in a time that tells nothing about them.
     fn check(&self, authorization: Option<&[u8]>) -> Result<Access, SecretError> {
-        let accepted = self.0.read()?;
+        let accepted = self.accepted()?;
         let Some(given) = authorization.and_then(bearer) else { return Ok(Access::Missing) };
-        let given_hash = Sha256::digest(given);
+        let given_hash = Hash::from(Sha256::digest(given));
         let mut found = Choice::from(0);
-        for token in accepted.expose().lines().map(str::trim).filter(|line| !line.is_empty()) {
-            found |= Sha256::digest(token.as_bytes()).ct_eq(&given_hash);
+        for token in accepted.iter() {
+            found |= token.ct_eq(&given_hash);
         }
         Ok(match bool::from(found) {
             true => Access::Granted,
             false if given.starts_with(b"$") => Access::Literal,
             false => Access::Wrong,
         })
+    }
+
+    /// The hashes of the tokens that are in the file now.
+    fn accepted(&self) -> Result<Arc<[Hash]>, SecretError> {
+        let now = self.file.read()?;
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((content, hashes)) = &*accepted
+            && content.is_same(&now)
+        {
+            return Ok(Arc::clone(hashes));
+        }
+        let tokens = now.expose().lines().map(str::trim).filter(|line| !line.is_empty());
+        let hashes: Arc<[Hash]> = tokens.map(|token| Sha256::digest(token.as_bytes()).into()).collect();
+        *accepted = Some((now, Arc::clone(&hashes)));
+        Ok(hashes)
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").field("file", &self.file).finish_non_exhaustive()
     }
 }
 
@@ -65,7 +96,7 @@ fn bearer(header: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
+    use std::time::Duration;
 
     use chrono::DateTime;
 

@@ -131,7 +131,7 @@ impl Ledger {
         if let Some(news) = news {
             self.take_in(news, id.is_some());
         }
-        self.memory().heard = began;
+        self.heard_at(began);
         if replaced {
             let lines = self.memory().mirror.lost().len();
             tracing::error!(
@@ -168,6 +168,9 @@ impl Ledger {
         }
         mirror.change = news.change;
         memory.id = Some(news.id);
+        if news.replaced || !news.lines.is_empty() {
+            self.changed();
+        }
     }
 
     /// Writes what a ledger that is another one now does not have, if anything. Where others were quicker, that is to

@@ -277,6 +277,9 @@ impl Ledger {
                 memory.mirror.renumbered(key, change);
             }
             memory.mirror.advanced(first, first + batch.numbered());
+            if !batch.lines.is_empty() || !batch.held.is_empty() {
+                self.changed();
+            }
         } else {
             batch.lines.clear();
             memory.pending.put_back(std::mem::take(batch));

@@ -14,3 +14,4 @@ mod input;
 mod lines;
 mod outages;
 mod walks;
+mod warm;

@@ -7,8 +7,16 @@ use axum::{
     body::Body,
     http::{HeaderMap, Request, StatusCode},
 };
+use chrono::{DateTime, Utc};
 use http_body_util::BodyExt as _;
-use lastgreen::{app::App, clock::ManualClock, config::Config, generator::Generator};
+use lastgreen::{
+    app::App,
+    clock::{Clock as _, ManualClock, Moment},
+    config::Config,
+    domain::Line,
+    generator::Generator,
+    ledger::{Ledger, Listed},
+};
 use lastgreen_sim::{Counts, ImageSpec, PersonalToken, Pull, Sim, World, sha};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -70,6 +78,7 @@ pub(crate) struct Stage {
     pub(crate) clock: ManualClock,
     pub(crate) folder: tempfile::TempDir,
     router: Router,
+    ledger: Arc<Ledger>,
     generator: Arc<Generator>,
 }
 
@@ -101,7 +110,7 @@ impl Stage {
         let (config, _) = Config::parse(&text, "test.yaml").unwrap_or_else(|errors| panic!("{errors}\n{text}"));
         let app = App::build(config, Arc::new(clock.clone())).unwrap();
         let generator = Arc::clone(app.generators.values().next().unwrap());
-        Self { router: app.plugin_router(), generator, sim, clock, folder }
+        Self { router: app.plugin_router(), ledger: app.ledger, generator, sim, clock, folder }
     }
 
     /// The same world before a new process, and the ledger is lost.
@@ -118,7 +127,7 @@ impl Stage {
         let (config, _) = Config::parse(&text, "test.yaml").unwrap();
         let app = App::build(config, Arc::new(self.clock.clone())).unwrap();
         let generator = Arc::clone(app.generators.values().next().unwrap());
-        Self { router: app.plugin_router(), generator, ..self }
+        Self { router: app.plugin_router(), ledger: app.ledger, generator, ..self }
     }
 
     pub(crate) fn router(&self) -> Router {
@@ -248,6 +257,26 @@ impl Stage {
     pub(crate) async fn settled(&self) {
         self.clock.caught_up().await;
         self.generator.settled().await;
+    }
+
+    /// When the ledger was told last that a pull request was asked for.
+    pub(crate) async fn asked_at(&self, number: u64) -> Option<DateTime<Utc>> {
+        self.listed(number).await?.asked_at
+    }
+
+    /// Forgets a pull request, as an operator does.
+    pub(crate) async fn forget_line(&self, number: u64) {
+        let key = self.listed(number).await.unwrap().key;
+        assert!(self.ledger.forget(&key, self.soon()).await.unwrap());
+    }
+
+    async fn listed(&self, number: u64) -> Option<Listed> {
+        let lines = self.ledger.list(self.soon()).await.unwrap();
+        lines.into_iter().find(|listed| listed.key.line == Line::Pull(number))
+    }
+
+    fn soon(&self) -> Moment {
+        self.clock.now() + Duration::from_secs(2)
     }
 
     /// What was asked of the upstreams since this was called last.

@@ -13,10 +13,14 @@ use lastgreen::{
     app::App,
     clock::ManualClock,
     config::Config,
-    http::{DRAIN, serve},
+    http::{DRAIN, Phase, serve},
 };
 use lastgreen_sim::{ImageSpec, PersonalToken, Pull, Sim, Target, World, sha};
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
 
 const REPO: &str = "myorg/myrepo";
 const TOKEN: &str = "strong-password";
@@ -40,9 +44,10 @@ impl Stage {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (end, ended) = oneshot::channel::<()>();
+        let (_, phase) = watch::channel(Phase::Serving);
         let server = tokio::spawn(serve(
             listener,
-            app.plugin_router(),
+            app.plugin_service(phase),
             Arc::new(clock.clone()),
             async {
                 // A test that failed ends it, too.

@@ -200,7 +200,8 @@ impl BuildPart {
             self.sightings.believe(meant.key.repository, &meant.key.line, meant.head);
             let reason = "the pull request comes from a fork, which this generator refuses (`forks: refuse`)";
             let refused = Resolution::of(Outcome::ForkRefused, Some(meant.meant()), reason);
-            return Ok(Resolution { is_final: true, ..refused });
+            let good_until = reading.snapshot.began + self.options.settled;
+            return Ok(Resolution { is_final: true, good_until, ..refused });
         }
         let mut walk = match self.walk_of(reading, &mut meant).await {
             Ok(walk) => walk,
@@ -227,7 +228,8 @@ impl BuildPart {
         self.sightings.believe(reading.snapshot.repository.id, &meant.key.line, meant.head);
         let view = View { meant: &meant, record, asked, thorough };
         let resolution = self.walk(question, &mut walk, view).await;
-        Ok(Resolution { ambiguous: meant.other_unreadable, ..resolution })
+        let good_until = if meant.other_unreadable { Moment::START } else { resolution.good_until };
+        Ok(Resolution { ambiguous: meant.other_unreadable, good_until, ..resolution })
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Resolution {
     pub as_of: Moment,
     /// The earliest moment at which asking again may help.
     pub again_at: Option<Moment>,
+    /// Until when the same question would come to the same without a look at any upstream; the past if nobody can tell.
+    pub good_until: Moment,
     /// Whether an upstream is down, limits us or refuses us.
     pub upstream_failed: bool,
     /// Whether the head is decided for good, as far as anybody can tell.
@@ -93,6 +95,7 @@ impl Resolution {
             considered: Vec::new(),
             as_of: Moment::START,
             again_at: None,
+            good_until: Moment::START,
             upstream_failed: false,
             is_final: false,
             fresh_for: None,

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     BuildPart, Considered, Outcome, Resolution,
-    considered::reason,
+    considered::{Found, reason},
     gate::Walk,
     images::{Outcome as ImageOutcome, Wanted},
     line::{MeantLine, Reading},
@@ -53,7 +53,7 @@ impl BuildPart {
     pub(super) async fn walk(&self, question: &Question, walk: &mut Walk<'_>, view: View<'_>) -> Resolution {
         let ended = self.walk_on(walk, view).await;
         let believed = matches!(ended.found, Some((_, true)));
-        let resolution = self.conclude(ended, walk, view.meant);
+        let resolution = self.conclude(ended, walk, view);
         if believed { self.confirm(question, view.meant, resolution).await } else { resolution }
     }
 
@@ -132,12 +132,16 @@ impl BuildPart {
     }
 
     /// Turns the end of a walk into a resolution.
-    fn conclude(&self, ended: Ended, walk: &Walk<'_>, meant: &MeantLine) -> Resolution {
+    fn conclude(&self, ended: Ended, walk: &Walk<'_>, view: View<'_>) -> Resolution {
+        let meant = view.meant;
         let Ended { found, considered, unknown, head_awaits } = ended;
         let passed_over = if found.is_some() { considered.len() - 1 } else { considered.len() };
         let why = reason(&considered[..passed_over]);
         let head_red = considered.first().is_some_and(|head| matches!(head.verdict, Ok(Verdict::Red(_))));
         let at_head = found.as_ref().is_some_and(|(build, _)| build.commit() == meant.head);
+        let is_final = unknown.is_none() && (at_head || head_red);
+        let is_settled = unknown.is_none() && rests_on_github(found.as_ref(), &considered, view.record);
+        let good_for = if is_final { self.options.settled } else { self.options.pending };
         let (outcome, reason) = match (found, &unknown) {
             (Some((build, _)), _) => (Outcome::Ready(build), why),
             (None, Some(error)) if why.is_empty() => (Outcome::Unknown, error.to_string()),
@@ -150,7 +154,8 @@ impl BuildPart {
             as_of: walk.began,
             again_at: unknown.as_ref().map(|error| error.again_at(now)),
             upstream_failed: unknown.is_some(),
-            is_final: unknown.is_none() && (at_head || head_red),
+            good_until: if is_settled { walk.began + good_for } else { Moment::START },
+            is_final,
             fresh_for: head_awaits.filter(|_| unknown.is_none()).map(|wait| wait.min(self.options.settled)),
             ..Resolution::of(outcome, Some(meant.meant()), reason)
         }
@@ -190,6 +195,14 @@ impl BuildPart {
         let Some(head) = chain.commits.first() else { return Ok(false) };
         Ok(matches!(walk.judge(head).await?.verdict, Verdict::Green(_)))
     }
+}
+
+/// Whether nothing but GitHub's next word can change what came out: the build is the recorded one, whose digests are
+/// facts, and no commit lacks an image that may be pushed in the meantime.
+fn rests_on_github(found: Option<&(Build, bool)>, considered: &[Considered], record: Option<&Record>) -> bool {
+    let recorded = found.is_none_or(|(build, _)| record.is_some_and(|record| record.build.covers(build)));
+    let mut looks = considered.iter().flat_map(|considered| &considered.looks);
+    recorded && looks.all(|look| matches!(look.found, Found::Yes { .. }))
 }
 
 /// GitHub lists commits, but not the head: its parts do not agree.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::access::{self, Access};
 use super::{apps, message, not_found, pulls, rated, spend};
 use crate::wire::{Answer, Ask, decoded};
-use crate::world::{CheckRun, Commit, Oid, Repository, World};
+use crate::world::{CheckRun, Commit, Oid, Repository, Status, World};
 
 pub(super) fn answer(world: &mut World, ask: &Ask, path: &str) -> Answer {
     let parts: Vec<String> = path.trim_start_matches('/').split('/').map(decoded).collect();
@@ -102,6 +102,12 @@ fn of_repository(world: &World, access: &Access, ask: &Ask, at: &Repository, res
             };
             check_runs(ask, at, oid)
         }
+        ["commits", reference @ .., "status"] if !reference.is_empty() => {
+            match resolved(world, at, &reference.join("/")) {
+                Some((oid, _)) => combined_status(at, oid),
+                None => message(422, "No commit found for SHA"),
+            }
+        }
         ["commits", reference @ ..] if !reference.is_empty() => {
             let reference = reference.join("/");
             match resolved(world, at, &reference) {
@@ -188,6 +194,28 @@ fn compare(world: &World, at: &Repository, basehead: &str) -> Answer {
             "merge_base_commit": commit_json(at, merge_base, merge_commit),
             "commits": commits,
         }),
+    )
+}
+
+/// `commits/{ref}/status`: the newest status of each context, and what they amount to.
+fn combined_status(at: &Repository, oid: &Oid) -> Answer {
+    let all = at.statuses.get(oid).map_or(&[][..], Vec::as_slice);
+    let newest: Vec<&Status> = (0..all.len())
+        .filter(|nth| all[nth + 1..].iter().all(|later| later.context != all[*nth].context))
+        .map(|nth| &all[nth])
+        .collect();
+    let any = |states: &[&str]| newest.iter().any(|status| states.contains(&status.state.as_str()));
+    let state = match newest.as_slice() {
+        [] => "pending",
+        _ if any(&["failure", "error"]) => "failure",
+        _ if any(&["pending"]) => "pending",
+        _ => "success",
+    };
+    let shown: Vec<Value> =
+        newest.iter().map(|status| json!({"context": status.context, "state": status.state})).collect();
+    Answer::json(
+        200,
+        &json!({"state": state, "statuses": shown, "sha": &**oid, "total_count": newest.len(), "repository": repository(at)}),
     )
 }
 

@@ -130,7 +130,7 @@ impl World {
         let mut touched = Vec::new();
         for base in &mut self.github.repositories {
             let base_name = base.full_name();
-            let tips = base.branches.clone();
+            let tips = &base.branches;
             for pull in base.pulls.iter_mut().filter(|pull| pull.state == PullState::Open) {
                 let heads = match &pull.head_repository {
                     HeadRepository::Own => base_name == name,
@@ -174,9 +174,9 @@ impl World {
     /// before stay commits of the repository.
     pub fn refresh_test_merge(&mut self, repository: &str, number: u64) -> Option<Oid> {
         let at = self.github.repository_mut(repository);
-        let tips = at.branches.clone();
+        let base = at.pull(number).and_then(|pull| at.branches.get(&pull.base)).cloned();
         let pull = at.pull_mut(number);
-        let (head, base) = (pull.head_sha().clone(), tips.get(&pull.base).cloned());
+        let head = pull.head_sha().clone();
         let base = base.filter(|_| pull.mergeable == Mergeability::Mergeable && pull.state == PullState::Open);
         let Some(base) = base else {
             pull.test_merge = None;
