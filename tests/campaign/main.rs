@@ -6,7 +6,7 @@
 //! stage   the program and its time       oracle   what may be answered, by the promises alone
 //! ```
 //!
-//! `cargo test --test campaign` tells a hundred stories, then breaks one rule after the other and expects the oracle
+//! `cargo test --test campaign` tells some hundred stories, then breaks one rule after the other and expects the oracle
 //! to object. By hand: `-- --seeds 100000`, `-- --seed 4711`.
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
@@ -47,11 +47,14 @@ const MUTATED: u64 = 40;
 type Failure = (u64, Violation, String);
 
 /// Every start of the program reads the CAs of the system, a hundred and more. Here it starts thousands of times, so the
-/// campaign runs in a process for which the system has a single one.
-const CERTIFICATES: &str = "SSL_CERT_FILE";
+/// campaign runs in a process for which the system has a single one, in this file and in no folder.
+const CERTIFICATES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+
+/// Tells that process that it is the one.
+const INNER: &str = "LASTGREEN_CAMPAIGN";
 
 fn main() -> ExitCode {
-    if std::env::var_os(CERTIFICATES).is_some() {
+    if std::env::var_os(INNER).is_some() {
         return run(&Options::read(std::env::args().skip(1)));
     }
     let folder = tempfile::tempdir().unwrap();
@@ -59,7 +62,8 @@ fn main() -> ExitCode {
     let authority = rcgen::generate_simple_self_signed(["campaign.invalid".to_owned()]).unwrap();
     std::fs::write(&file, authority.cert.pem()).unwrap();
     let mut again = Command::new(std::env::current_exe().unwrap());
-    let status = again.args(std::env::args_os().skip(1)).env(CERTIFICATES, file).status().unwrap();
+    again.args(std::env::args_os().skip(1)).env(INNER, "yes").env(CERTIFICATES[0], file).env_remove(CERTIFICATES[1]);
+    let status = again.status().unwrap();
     if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -72,6 +72,8 @@ pub(crate) struct Stage {
     processes: Vec<Process>,
     /// How far the program's wall clock is from the world's.
     skew: TimeDelta,
+    /// Whether a program may have something to do that nobody waits for.
+    stirred: bool,
 }
 
 /// An answer as it came over HTTP.
@@ -114,6 +116,7 @@ impl Stage {
             config,
             processes: Vec::new(),
             skew: TimeDelta::zero(),
+            stirred: false,
         };
         for _ in 0..programs {
             let folder = stage.folders.next();
@@ -174,8 +177,26 @@ impl Stage {
         self.processes.len()
     }
 
-    /// Lets time pass, for the world and for the programs.
-    pub(crate) fn pass(&mut self, by: Duration) {
+    /// Lets time pass while nobody asks. Whoever waits for a moment within is woken then, or later by less than he has
+    /// waited already: what a program does beside the answering ends in its time, not with the next question.
+    pub(crate) async fn pass(&mut self, by: Duration) {
+        let until = self.now + by;
+        let mut step = Duration::ZERO;
+        if std::mem::take(&mut self.stirred) {
+            self.quiet(None::<&JoinHandle<()>>).await;
+        }
+        while let Some(away) = self.nearest() {
+            step = away.max(2 * step).max(Duration::from_nanos(1));
+            if self.now + step >= until {
+                break;
+            }
+            self.advance(step);
+            self.quiet(None::<&JoinHandle<()>>).await;
+        }
+        self.advance(until.saturating_sub(self.now));
+    }
+
+    fn advance(&mut self, by: Duration) {
         self.now += by;
         self.sim.world(|world| world.now += TimeDelta::from_std(by).unwrap());
         for process in &self.processes {
@@ -195,6 +216,7 @@ impl Stage {
     /// that passes.
     pub(crate) async fn ask(&mut self, nth: usize, parameters: &Value, rng: &mut Rng) -> Reply {
         let mut answer = self.asking(nth, parameters);
+        self.stirred = true;
         let began = self.now;
         loop {
             self.quiet(Some(&answer)).await;
@@ -235,9 +257,14 @@ impl Stage {
         })
     }
 
+    /// How far the moment is that some program waits for.
+    fn nearest(&self) -> Option<Duration> {
+        self.processes.iter().filter_map(nearest).min()
+    }
+
     /// Nothing happens any more: time passes up to whatever comes first.
     fn wait(&mut self, rng: &mut Rng) {
-        let sleeping = self.processes.iter().filter_map(nearest).min();
+        let sleeping = self.nearest();
         let hanging = self.sim.hanging() > 0;
         let second = Duration::from_secs(1);
         let step = match sleeping {
@@ -245,7 +272,7 @@ impl Stage {
             Some(away) if hanging => away.min(second),
             Some(away) => away,
         };
-        self.pass(step.max(Duration::from_nanos(1)));
+        self.advance(step.max(Duration::from_nanos(1)));
         // A service that is slow, not dead.
         if hanging && rng.u8(..8) == 0 {
             self.sim.release(lastgreen_sim::Target::GitHub);

@@ -249,8 +249,6 @@ impl Oracle {
                 let last = self.hub.name(&last.commit);
                 Promise::NobodyElses.violated(format!("{last} was answered before, and is to be held"))
             }
-            // Let pass, and counted: it is not known whose name it is, so neither that it had nothing.
-            Known::Nothing if question.number.is_none() && prior.account.known_at <= self.began => Ok(()),
             Known::Nothing if !prior.account.unheard => {
                 Promise::NobodyElses.violated("it is known that there was nothing")
             }
@@ -334,9 +332,7 @@ impl Oracle {
                     broken: false,
                 };
             }
-            (None, Standing::Refused) => {
-                self.refused_names += u64::from(account.known == Known::Nothing && !account.unheard);
-            }
+            (None, Standing::Refused) => {}
             (None, standing) => {
                 let lost = account.known == Known::Never && account.deployed.is_some();
                 self.withdrawn_on_trust += u64::from(lost && standing == Standing::Unknown);

@@ -58,15 +58,11 @@ pub(crate) struct Oracle {
     seen_merges: HashSet<Sha>,
     /// Those that are surely in the ledger.
     written_merges: HashSet<Sha>,
-    /// When the process began that answers.
-    began: At,
     /// The ledger is no ledger.
     garbage: bool,
     asked: Vec<(At, Question)>,
     /// Previews that went because a ledger that was lost is trusted again.
     pub(crate) withdrawn_on_trust: u64,
-    /// Refusals of a bare name that had nothing, by a process that GitHub has not told yet whose name it is.
-    pub(crate) refused_names: u64,
 }
 
 impl Oracle {
@@ -86,11 +82,9 @@ impl Oracle {
             trust: Trust::default(),
             seen_merges: HashSet::new(),
             written_merges: HashSet::new(),
-            began: Duration::ZERO,
             garbage: false,
             asked: Vec::new(),
             withdrawn_on_trust: 0,
-            refused_names: 0,
         }
     }
 
@@ -129,8 +123,7 @@ impl Oracle {
     }
 
     /// Another process goes on with the same ledger.
-    pub(crate) fn restarts(&mut self, now: At) {
-        self.began = now;
+    pub(crate) fn restarts(&mut self) {
         self.trust.restarts();
         self.seen_merges.clone_from(&self.written_merges);
     }

@@ -52,7 +52,7 @@ impl Story {
         for entry in self.listed.clone() {
             self.ask(&entry).await?;
             let now = self.now();
-            self.catch_up(now);
+            self.catch_up(now).await;
         }
         Ok(())
     }
@@ -71,7 +71,7 @@ impl Story {
             && self.rng.u8(..40) == 0
         {
             self.stage.restart(program, &before, None).await;
-            self.world.oracle.restarts(self.stage.now);
+            self.world.oracle.restarts();
             self.note("a crash, after which the ledger is as it was before the question");
         }
         Ok(())

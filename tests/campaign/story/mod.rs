@@ -39,8 +39,6 @@ pub(crate) fn tell(seed: u64, mutation: Option<Mutation>) -> Told {
         story.tally.stories += 1;
         let withdrawn = story.world.oracle.withdrawn_on_trust;
         story.tally.add_events("previews withdrawn by a lost ledger that was trusted again", withdrawn);
-        let refused = story.world.oracle.refused_names;
-        story.tally.add_events("names refused that had nothing, after a restart", refused);
         Told { tally: story.tally, log: story.log, violation }
     })
 }
@@ -114,10 +112,10 @@ impl Story {
         }
         self.event(Event::CatchesUp);
         self.event(Event::LedgerIsTakenAway);
-        self.pass(Duration::from_secs(3700));
+        self.pass(Duration::from_secs(3700)).await;
         for _ in 0..5 {
             self.sweep().await?;
-            self.pass(Duration::from_secs(170));
+            self.pass(Duration::from_secs(170)).await;
         }
         Ok(())
     }
@@ -131,18 +129,18 @@ impl Story {
                     870..990 => self.rng.u64(900..4 * 3600),
                     _ => self.rng.u64(86400..9 * 86400),
                 };
-                self.pass(Duration::from_secs(seconds));
+                self.pass(Duration::from_secs(seconds)).await;
             }
             320..520 => self.sweep().await?,
             520..570 => self.polls(2..7).await?,
             570..700 => self.somebody_pushes(),
             700..730 => self.push(&"main".into(), false, None),
-            730..790 => self.somebody_does_something_else(),
+            730..790 => self.somebody_does_something_else().await,
             790..850 => {
                 self.something_goes_wrong();
                 // While it is wrong the branches are asked for, and people go on working.
                 if self.rng.u8(..4) > 0 {
-                    self.pass_some();
+                    self.pass_some().await;
                     self.polls(1..4).await?;
                 }
             }
@@ -182,14 +180,14 @@ impl Story {
         let every = self.rng.u64(20..290);
         for _ in 0..self.rng.u32(sweeps) {
             self.sweep().await?;
-            self.pass(Duration::from_secs(every));
+            self.pass(Duration::from_secs(every)).await;
         }
         Ok(())
     }
 
-    fn pass_some(&mut self) {
+    async fn pass_some(&mut self) {
         let seconds = self.rng.u64(1..600);
-        self.pass(Duration::from_secs(seconds));
+        self.pass(Duration::from_secs(seconds)).await;
     }
 
     fn now(&self) -> At {
@@ -206,12 +204,12 @@ impl Story {
     }
 
     /// Time passes, and what was planned happens at its time.
-    fn pass(&mut self, by: Duration) {
+    async fn pass(&mut self, by: Duration) {
         let until = self.now() + by;
         self.note(&format!("{} s pass", by.as_secs()));
-        self.catch_up(until);
+        self.catch_up(until).await;
         let rest = until.saturating_sub(self.now());
-        self.stage.pass(rest);
+        self.stage.pass(rest).await;
         // Nobody waits for an answer for so long.
         if by >= Duration::from_secs(10) {
             self.stage.sim.give_up();
@@ -221,10 +219,10 @@ impl Story {
     }
 
     /// What should have happened by then happens.
-    fn catch_up(&mut self, until: At) {
+    async fn catch_up(&mut self, until: At) {
         while let Some((at, event)) = self.world.due(until) {
             let wait = at.saturating_sub(self.now());
-            self.stage.pass(wait);
+            self.stage.pass(wait).await;
             self.event(event);
         }
     }

@@ -30,7 +30,7 @@ impl Story {
             3 => {
                 let choice = self.rng.usize(..100);
                 let broken = self.stage.restart(program, &ledger, Some(choice)).await;
-                self.world.oracle.restarts(self.stage.now);
+                self.world.oracle.restarts();
                 if let Some(line) = broken {
                     self.tally.count("records broken");
                     self.note(&format!("restart: the record of {line} is broken"));
@@ -48,7 +48,7 @@ impl Story {
             _ => {
                 self.stage.restart(program, &ledger, None).await;
                 self.tally.count("restarts that keep the ledger");
-                self.world.oracle.restarts(self.stage.now);
+                self.world.oracle.restarts();
                 self.note("restart: the ledger is kept");
             }
         }
