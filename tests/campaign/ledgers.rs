@@ -13,6 +13,9 @@ use crate::hub::Line;
 /// Where the configuration names the ledger's folder.
 pub(crate) const FOLDER: &str = "@ledger@";
 
+/// Where in that folder the URL of a ledger is that is no file.
+pub(crate) const URL: &str = "url";
+
 /// What a ledger consists of; the shared memory beside it is made anew.
 const FILES: [&str; 2] = ["ledger.db", "ledger.db-wal"];
 

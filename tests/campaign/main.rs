@@ -13,12 +13,16 @@
 #![expect(clippy::print_stdout, reason = "a test of its own harness tells what it did")]
 
 mod ci;
+mod database;
 mod faults;
 mod hub;
 mod ledgers;
 mod mutations;
 mod options;
 mod oracle;
+#[expect(dead_code, reason = "what is not needed of it here is by another test")]
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod report;
 mod rules;
 mod shelf;
@@ -35,6 +39,7 @@ use std::{
     thread,
 };
 
+use database::Databases;
 use mutations::Mutation;
 use options::Options;
 use oracle::Violation;
@@ -81,7 +86,8 @@ fn run(options: &Options) -> ExitCode {
     }
     let mut failed = 0;
     if options.wants("stories") {
-        let (tally, failures) = campaign(options.from, options.seeds, None);
+        let databases = Databases::start();
+        let (tally, failures) = campaign(options.from, options.seeds, None, databases.as_ref());
         for (_, _, story) in failures.iter().take(1) {
             println!("{story}");
         }
@@ -92,7 +98,7 @@ fn run(options: &Options) -> ExitCode {
         verdict("stories", failures.is_empty(), &mut failed);
     }
     for (mutation, name, promises) in mutations.iter().filter(|(_, name, _)| options.wants(name)) {
-        let (tally, failures) = campaign(1, MUTATED, Some(*mutation));
+        let (tally, failures) = campaign(1, MUTATED, Some(*mutation), None);
         let caught = failures.iter().find(|(_, violation, _)| promises.contains(&violation.promise));
         match caught {
             Some((seed, violation, _)) => println!("seed {seed} of {}: {}", tally.stories, violation.how),
@@ -110,13 +116,14 @@ fn verdict(test: &str, good: bool, failed: &mut u32) {
 
 /// Tells one story at length.
 fn one(seed: u64) -> ExitCode {
-    let told = story::tell(seed, None);
+    let databases = if story::is_shared(seed) { Databases::start() } else { None };
+    let told = story::tell(seed, None, databases.as_ref());
     print!("{}{}", told.log.told(told.violation.as_ref()), told.tally.table());
     if told.violation.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Tells many stories, in as many threads as there are processors; with a mutation, up to the first that went wrong.
-fn campaign(from: u64, seeds: u64, mutation: Option<Mutation>) -> (Tally, Vec<Failure>) {
+fn campaign(from: u64, seeds: u64, mutation: Option<Mutation>, databases: Option<&Databases>) -> (Tally, Vec<Failure>) {
     let next = AtomicU64::new(from);
     let caught = AtomicBool::new(false);
     let all = Mutex::new((Tally::default(), Vec::new()));
@@ -129,7 +136,7 @@ fn campaign(from: u64, seeds: u64, mutation: Option<Mutation>) -> (Tally, Vec<Fa
                     if seed >= from + seeds {
                         break;
                     }
-                    let mut told = story::tell(seed, mutation);
+                    let mut told = story::tell(seed, mutation, databases);
                     let mut all = all.lock().unwrap();
                     if let Some(violation) = told.violation {
                         *told.tally.violations.entry(violation.promise).or_default() += 1;

@@ -7,6 +7,7 @@
 mod account;
 mod answer;
 mod judge;
+mod replicas;
 mod weather;
 
 use std::{
@@ -17,6 +18,7 @@ use std::{
 
 use account::{Accounts, Known};
 pub(crate) use answer::{Answer, Item, Promise, Standing, Violation};
+use replicas::Replicas;
 use weather::{Trust, Weather};
 
 use crate::{
@@ -60,7 +62,8 @@ pub(crate) struct Oracle {
     written_merges: HashSet<Sha>,
     /// The ledger is no ledger.
     garbage: bool,
-    asked: Vec<(At, Question)>,
+    asked: Vec<(At, usize, Question)>,
+    replicas: Replicas,
     /// Previews that went because a ledger that was lost is trusted again.
     pub(crate) withdrawn_on_trust: u64,
 }
@@ -84,6 +87,7 @@ impl Oracle {
             written_merges: HashSet::new(),
             garbage: false,
             asked: Vec::new(),
+            replicas: Replicas::default(),
             withdrawn_on_trust: 0,
         }
     }
@@ -123,9 +127,32 @@ impl Oracle {
     }
 
     /// Another process goes on with the same ledger.
-    pub(crate) fn restarts(&mut self) {
+    pub(crate) fn restarts(&mut self, program: usize) {
+        self.replicas.restarts(program);
         self.trust.restarts();
         self.seen_merges.clone_from(&self.written_merges);
+    }
+
+    /// The database is gone for these replicas.
+    pub(crate) fn database_is_gone(&mut self, now: At, of: &[usize]) {
+        self.replicas.database_goes(of);
+        self.weather.trouble_begins(now, false);
+    }
+
+    /// It is there again.
+    pub(crate) fn database_is_back(&mut self, now: At) {
+        self.replicas.database_is_back(now);
+        self.weather.trouble_ends(now, false, replicas::FELT);
+    }
+
+    /// Whether the database is gone for any replica.
+    pub(crate) fn is_database_gone(&self) -> bool {
+        self.replicas.is_database_gone()
+    }
+
+    /// Whether the database is gone for this one.
+    pub(crate) fn is_cut_off(&self, program: usize) -> bool {
+        self.replicas.is_cut_off(program)
     }
 
     /// The record of a line can be read no more.

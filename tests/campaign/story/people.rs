@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::Story;
 use crate::hub::{Line, Sha};
 
-impl Story {
+impl Story<'_> {
     /// Who works on what when the story begins.
     pub(super) fn people(&mut self) {
         for (name, twin) in [("feature-1", false), ("feature-2", false), ("patch-1", true), ("release-1", false)] {
