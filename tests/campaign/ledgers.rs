@@ -20,7 +20,7 @@ pub(crate) const URL: &str = "url";
 const FILES: [&str; 2] = ["ledger.db", "ledger.db-wal"];
 
 /// The files of a ledger at one moment, when nobody wrote.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Snapshot(Vec<(&'static str, Vec<u8>)>);
 
 impl Snapshot {

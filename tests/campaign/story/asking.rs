@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{Entry, Story};
 use crate::{
     hub::{Line, Question},
+    mutations::Mutation,
     oracle::{Standing, Violation},
     stage::Reply,
 };
@@ -50,18 +51,22 @@ impl Story<'_> {
             self.list();
         }
         for entry in self.listed.clone() {
-            self.ask(&entry).await?;
+            let program = self.rng.usize(..self.stage.programs());
+            self.ask(program, &entry).await?;
+            if self.mutation == Some(Mutation::HeardTooLate) {
+                self.ask(1 - program, &entry).await?;
+            }
             let now = self.now();
             self.catch_up(now).await;
         }
         Ok(())
     }
 
-    async fn ask(&mut self, entry: &Entry) -> Result<(), Violation> {
+    async fn ask(&mut self, program: usize, entry: &Entry) -> Result<(), Violation> {
         let (question, parameters) = asked(entry);
-        let program = self.rng.usize(..self.stage.programs());
         // What one replica has recorded another one knows within a second.
-        if self.world.rules.ledger.is_shared() && program != self.asked {
+        let soon = self.mutation == Some(Mutation::HeardTooLate);
+        if self.world.rules.ledger.is_shared() && program != self.asked && !soon {
             self.pass(Duration::from_secs(1)).await;
         }
         self.asked = program;
@@ -71,9 +76,10 @@ impl Story<'_> {
         let heard = self.world.oracle.hears(program, &question, &reply, now);
         self.tell_answer(program, &question, &reply, heard.as_ref().ok().map(|answer| answer.standing));
         heard?;
-        // Somebody ends the program the moment that the answer is there.
+        // Somebody ends the program the moment that an answer is there that was recorded.
         if let Some(before) = before
-            && self.rng.u8(..40) == 0
+            && before != self.stage.snapshot(program).await
+            && self.rng.u8(..4) == 0
         {
             self.stage.restart(program, &before, None).await;
             self.world.oracle.restarts(program);

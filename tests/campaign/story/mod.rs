@@ -81,8 +81,8 @@ impl<'a> Story<'a> {
         let mut rng = Rng::with_seed(seed);
         let mut rules = Rules::random(&mut rng);
         let mut shared = None;
-        if let Some(databases) = databases.filter(|_| is_shared(seed)) {
-            let listening = rng.bool();
+        if let Some(databases) = databases.filter(|_| is_shared(seed) || mutation.is_some()) {
+            let listening = mutation.is_none() && rng.bool();
             rules.ledger = LedgerKind::Shared { listening };
             shared = Some(Shared { database: databases.lend().await, listening });
         }
