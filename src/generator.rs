@@ -96,6 +96,9 @@ pub enum Refusal {
 /// How long is waited at least and at most before a refused question is tried again.
 const TRY_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 
+/// Why an empty list follows an item, where the operator's `hold` says so.
+const HOLD_ENDED: &str = "its hold ended";
+
 /// How many lines are looked at in one go whether they are gone: each costs a look at GitHub.
 const FORGET_AT_ONCE: usize = 50;
 
@@ -239,6 +242,13 @@ impl Generator {
                 self.ledger.known(&meant.key, until).await
             }
         };
+        if let (Ok(Known::Nothing), Some(meant)) = (&known, &resolution.line)
+            && !matches!(resolution.outcome, Outcome::Ready(_))
+            && let Some(record) = self.ledger.take_withdrawn(&meant.key)
+        {
+            // Its record came through after all, when nobody waited for it any more.
+            self.audit(meant, &record, HOLD_ENDED, &resolution.reason);
+        }
         let trusted = trust.is_some_and(|trust| self.ledger.trusted(&trust));
         match (&resolution.outcome, known) {
             (Outcome::Ready(build), known) => {
@@ -253,7 +263,7 @@ impl Generator {
             (Outcome::NotYet, Ok(known)) => {
                 // That this cannot be recorded makes the answer no less true; it is tried again.
                 if let (Known::Never, Some(meant)) = (&known, &resolution.line)
-                    && self.ledger.record_nothing(&meant.key, &known, until).await.is_err()
+                    && self.ledger.record_nothing(&meant.key, name_of(meant), &known, until).await.is_err()
                 {
                     return nothing(WhyNothing::NotYet, resolution.reason);
                 }
@@ -307,8 +317,8 @@ impl Generator {
             Hold::Never => true,
         };
         let known = Known::Item(Arc::clone(&record));
-        if ended && self.ledger.record_nothing(&meant.key, &known, until).await == Ok(true) {
-            self.audit(meant, &record, "its hold ended", &resolution.reason);
+        if ended && self.ledger.record_nothing(&meant.key, name_of(meant), &known, until).await == Ok(true) {
+            self.audit(meant, &record, HOLD_ENDED, &resolution.reason);
             return nothing(WhyNothing::HoldEnded, resolution.reason);
         }
         let good_until = match self.options.hold {
@@ -323,11 +333,14 @@ impl Generator {
     /// Forks are refused: the operator's word, even where a build was answered before.
     async fn fork_refused(&self, known: Option<Known>, resolution: Resolution, until: Moment) -> Decision {
         if let (Some(meant), Some(known)) = (&resolution.line, &known) {
-            if let Known::Item(record) = known {
+            // While it cannot be recorded, the item stays what is known.
+            if let Known::Item(record) = known
+                && self.ledger.say_withdrawn(&meant.key)
+            {
                 self.audit(meant, record, "forks are refused", &resolution.reason);
             }
             // The operator's word stands whether or not it can be recorded.
-            let _ = self.ledger.record_nothing(&meant.key, known, until).await;
+            let _ = self.ledger.record_nothing(&meant.key, name_of(meant), known, until).await;
         }
         let good_until = if known == Some(Known::Nothing) { resolution.good_until } else { Moment::START };
         nothing_until(good_until, WhyNothing::ForkRefused, resolution.reason)
@@ -431,6 +444,11 @@ impl Generator {
 
 fn images_of(build: &Build) -> BTreeMap<String, BuiltImage> {
     build.images().iter().map(|(key, image)| (key.to_owned(), image.clone())).collect()
+}
+
+/// The head branch of a line, and whether it is an own one.
+fn name_of(meant: &Meant) -> (&Branch, bool) {
+    (&meant.branch, meant.own)
 }
 
 fn refuse(resolution: Resolution) -> Decision {

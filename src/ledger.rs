@@ -188,7 +188,8 @@ impl Ledger {
     pub fn new(options: LedgerOptions, clock: SharedClock) -> Arc<Self> {
         let store = Store::new(options.source, Arc::clone(&clock));
         let in_memory = matches!(store, Store::Memory { .. });
-        let memory = Memory { id: in_memory.then(String::new), ..Memory::default() };
+        let mirror = Mirror::new(fastrand::u64(..));
+        let memory = Memory { mirror, id: in_memory.then(String::new), ..Memory::default() };
         Arc::new(Self {
             clock,
             trust_after: options.trust_after,
@@ -274,6 +275,21 @@ impl Ledger {
     /// The line under a branch's name that was recorded last and still has its item; an own one before a fork's.
     pub fn line_by_name(&self, generator: &Arc<str>, repository: u64, branch: &Branch) -> Option<Line> {
         self.memory().mirror.line_by_name(generator, repository, branch)
+    }
+
+    /// The line of an own branch of this name that was recorded last as having nothing.
+    pub fn empty_line_by_name(&self, generator: &Arc<str>, repository: u64, branch: &Branch) -> Option<Line> {
+        self.memory().mirror.empty_line_by_name(generator, repository, branch)
+    }
+
+    /// Tells whether it was not said yet that a line's item is withdrawn; now it is.
+    pub fn say_withdrawn(&self, key: &LineKey) -> bool {
+        self.memory().mirror.say_withdrawn(key)
+    }
+
+    /// The item that this process withdrew without hearing in time that this was recorded; it is told once.
+    pub fn take_withdrawn(&self, key: &LineKey) -> Option<Arc<Record>> {
+        self.memory().mirror.take_withdrawn(key)
     }
 
     /// GitHub's number of a repository, if it was ever seen under that name.

@@ -120,7 +120,7 @@ pub(crate) fn requests(questions: impl IntoIterator<Item = String>) -> Vec<Vec<u
 fn text(sim: &Sim, folder: &Path, pace: Pace, (listen, ops): (SocketAddr, SocketAddr)) -> String {
     let (folder, host) = (folder.display(), sim.registry_host());
     let (github, registry) = match pace {
-        Pace::Off => ("  pace: { perSecond: 1000, concurrent: 1000 }\n", (1000, 1000)),
+        Pace::Off => ("  pace: { perSecond: 10000, concurrent: 1000 }\n", (10_000, 1000)),
         Pace::Default { per_second, concurrent } => ("", (per_second, concurrent)),
     };
     let images: Vec<String> =

@@ -228,7 +228,7 @@ fn github_auth(field: &Field<'_>) -> Option<GitHubAuth> {
 
 fn pace(field: &Field<'_>, default: (u32, u32)) -> Option<PaceConfig> {
     let mut map = field.map("a map with `perSecond` and `concurrent`")?;
-    let number = |field: &Field<'_>| field.integer(1..=1000).and_then(|number| u32::try_from(number).ok());
+    let number = |field: &Field<'_>| field.integer(1..=10_000).and_then(|number| u32::try_from(number).ok());
     let per_second = map.or("perSecond", default.0, number);
     let concurrent = map.or("concurrent", default.1, number);
     map.finish(&[]);

@@ -168,10 +168,10 @@ struct GitHubApp {
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 struct GitHubPace {
     /// Requests per second, on average.
-    #[schemars(range(min = 1, max = 1000), extend("default" = file::defaults::GITHUB_PACE.0))]
+    #[schemars(range(min = 1, max = 10_000), extend("default" = file::defaults::GITHUB_PACE.0))]
     per_second: Option<u32>,
     /// Requests under way at the same time.
-    #[schemars(range(min = 1, max = 1000), extend("default" = file::defaults::GITHUB_PACE.1))]
+    #[schemars(range(min = 1, max = 10_000), extend("default" = file::defaults::GITHUB_PACE.1))]
     concurrent: Option<u32>,
 }
 
@@ -218,10 +218,10 @@ struct RegistryAuth {
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 struct RegistryPace {
     /// Requests per second, on average.
-    #[schemars(range(min = 1, max = 1000), extend("default" = file::defaults::REGISTRY_PACE.0))]
+    #[schemars(range(min = 1, max = 10_000), extend("default" = file::defaults::REGISTRY_PACE.0))]
     per_second: Option<u32>,
     /// Requests under way at the same time.
-    #[schemars(range(min = 1, max = 1000), extend("default" = file::defaults::REGISTRY_PACE.1))]
+    #[schemars(range(min = 1, max = 10_000), extend("default" = file::defaults::REGISTRY_PACE.1))]
     concurrent: Option<u32>,
 }
 

@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use super::{
     Candidate, Known, LineKey, Record,
     merges::Merges,
-    record::Fact,
+    record::{Fact, Nothing},
     store::{Asked, LineRow, LineWrite},
     trust::{TrustKey, Watch},
 };
@@ -33,6 +33,8 @@ pub(super) struct Mirror {
     pub(super) repositories: HashMap<Repo, u64>,
     pub(super) watches: HashMap<TrustKey, Watch>,
     pub(super) merges: Merges,
+    /// By what this process knows what it has written itself.
+    writer: u64,
 }
 
 /// One line.
@@ -42,7 +44,7 @@ pub(super) struct Entry {
     /// The change that made what the ledger has of it; 0 for none.
     pub(super) change: i64,
     pub(super) stored: Stored,
-    /// The name under which it was recorded; of a line that had nothing, none.
+    /// The name under which it was recorded.
     branch: Option<Branch>,
     /// A read of GitHub that began before must not replace it.
     as_of: Moment,
@@ -54,6 +56,10 @@ pub(super) struct Entry {
     /// When it was asked last, in seconds since 1970, and what of this is written.
     pub(super) asked: Asked,
     pub(super) written: Asked,
+    /// Whether it was said that its item is withdrawn, be it that this cannot be recorded.
+    said: bool,
+    /// The item that this process withdrew, where it did not hear that this was recorded.
+    withdrawn: Option<Arc<Record>>,
 }
 
 /// Whether the ledger has what memory has of a line.
@@ -81,7 +87,7 @@ pub(super) enum Judged {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Item(Arc<Record>),
-    Nothing,
+    Nothing(Nothing),
     Never,
     /// There is a record, but it cannot be read.
     Unreadable(Arc<str>),
@@ -97,12 +103,23 @@ pub enum Newer {
 }
 
 impl Mirror {
+    /// Nothing is known yet.
+    pub(super) fn new(writer: u64) -> Self {
+        Self { writer, ..Self::default() }
+    }
+
+    /// What a line becomes that has nothing any more, or never had.
+    pub(super) fn nothing(&self, key: &LineKey, branch: &Branch, own: bool) -> Fact {
+        let withdrawn_by = self.item(key).map(|_| self.writer);
+        Fact::Nothing(Nothing { branch: Some((branch.clone(), own)), withdrawn_by })
+    }
+
     /// What is known of a line, and by which change.
     pub(super) fn known(&self, key: &LineKey) -> (Result<Known, Arc<str>>, i64) {
         let Some(entry) = self.lines.get(key) else { return (Ok(Known::Never), 0) };
         let known = match &entry.state {
             State::Item(record) => Ok(Known::Item(Arc::clone(record))),
-            State::Nothing => Ok(Known::Nothing),
+            State::Nothing(_) => Ok(Known::Nothing),
             State::Never => Ok(Known::Never),
             State::Unreadable(why) => Err(Arc::clone(why)),
         };
@@ -165,6 +182,7 @@ impl Mirror {
 
     /// Takes in a row of the ledger that another process has written, or an earlier one.
     pub(super) fn take_in(&mut self, row: &LineRow, now: Moment) {
+        let mut withdrawn = None;
         if let Some(entry) = self.lines.get_mut(&row.key) {
             if entry.change >= row.change {
                 return;
@@ -185,6 +203,9 @@ impl Mirror {
                         entry.change = row.change;
                         return;
                     }
+                    (Ok(Fact::Nothing(nothing)), _) if nothing.withdrawn_by == Some(self.writer) && !entry.said => {
+                        withdrawn = Some(Arc::clone(own));
+                    }
                     _ => {}
                 }
             }
@@ -201,6 +222,7 @@ impl Mirror {
             entry.spent = Duration::from_secs(row.asked.not_yet_seconds);
             entry.asked = row.asked;
             entry.written = row.asked;
+            entry.withdrawn = withdrawn;
         }
     }
 
@@ -237,6 +259,8 @@ impl Mirror {
             not_yet_at: None,
             asked,
             written: asked,
+            said: false,
+            withdrawn: None,
         };
         self.lines.insert(key.clone(), entry);
     }
@@ -247,7 +271,8 @@ impl Mirror {
         self.change = 0;
         self.watches.clear();
         for entry in self.lines.values_mut() {
-            if let (State::Item(_) | State::Nothing, Stored::Yes | Stored::Unreadable) = (&entry.state, entry.stored) {
+            if let (State::Item(_) | State::Nothing(_), Stored::Yes | Stored::Unreadable) = (&entry.state, entry.stored)
+            {
                 entry.stored = Stored::Lost(entry.change);
             }
             entry.change = 0;
@@ -258,7 +283,9 @@ impl Mirror {
     pub(super) fn lost(&self) -> Vec<LineWrite> {
         let lost = self.lines.iter().filter_map(|(key, entry)| match (&entry.state, entry.stored) {
             (State::Item(record), Stored::Lost(change)) => Some((change, key, entry, Fact::Item((**record).clone()))),
-            (State::Nothing, Stored::Lost(change)) => Some((change, key, entry, Fact::Nothing)),
+            (State::Nothing(nothing), Stored::Lost(change)) => {
+                Some((change, key, entry, Fact::Nothing(nothing.clone())))
+            }
             _ => None,
         });
         let mut lost: Vec<_> = lost.collect();
@@ -334,6 +361,28 @@ impl Mirror {
         recorded.max_by_key(|(own, change, _)| (*own, *change)).map(|(.., line)| line.clone())
     }
 
+    /// The line of an own branch of this name that was recorded last as having nothing.
+    pub(super) fn empty_line_by_name(&self, generator: &Arc<str>, repository: u64, branch: &Branch) -> Option<Line> {
+        let lines = self.by_name.get(&(Arc::clone(generator), repository, branch.clone()))?;
+        let recorded = lines.iter().filter_map(|line| {
+            let key = LineKey { generator: Arc::clone(generator), repository, line: line.clone() };
+            let entry = self.lines.get(&key)?;
+            let own = matches!(&entry.state, State::Nothing(Nothing { branch: Some((_, true)), .. }));
+            own.then_some((entry.change, line))
+        });
+        recorded.max_by_key(|(change, _)| *change).map(|(_, line)| line.clone())
+    }
+
+    /// Tells whether it was not said yet that a line's item is withdrawn; now it is.
+    pub(super) fn say_withdrawn(&mut self, key: &LineKey) -> bool {
+        self.lines.get_mut(key).is_some_and(|entry| !std::mem::replace(&mut entry.said, true))
+    }
+
+    /// The item that this process withdrew without hearing that this was recorded; it is told once.
+    pub(super) fn take_withdrawn(&mut self, key: &LineKey) -> Option<Arc<Record>> {
+        self.lines.get_mut(key)?.withdrawn.take()
+    }
+
     /// Counts the time since a set's last question.
     pub(super) fn watched(&mut self, key: &TrustKey, now: Moment, could_say_since: Option<Moment>) {
         // Whoever asks under ever new names earns no trust for them.
@@ -353,7 +402,7 @@ fn report(row: &LineRow) {
 fn state_of(fact: &Fact) -> State {
     match fact {
         Fact::Item(record) => State::Item(Arc::new(record.clone())),
-        Fact::Nothing => State::Nothing,
+        Fact::Nothing(nothing) => State::Nothing(nothing.clone()),
         Fact::Forgotten => State::Never,
     }
 }
@@ -362,6 +411,7 @@ fn state_of(fact: &Fact) -> State {
 pub(super) fn branch_of(fact: &Fact) -> Option<Branch> {
     match fact {
         Fact::Item(record) => Some(record.branch.clone()),
-        Fact::Nothing | Fact::Forgotten => None,
+        Fact::Nothing(nothing) => nothing.branch.as_ref().map(|(branch, _)| branch.clone()),
+        Fact::Forgotten => None,
     }
 }

@@ -21,9 +21,18 @@ pub(super) enum Fact {
     /// This was answered last.
     Item(Record),
     /// It was asked, and truly had nothing.
-    Nothing,
+    Nothing(Nothing),
     /// It was forgotten: as if it had never been seen.
     Forgotten,
+}
+
+/// What is kept of a line that has nothing. Records of earlier versions have none of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Nothing {
+    /// The head branch's name, and whether that branch lives in the repository itself.
+    pub(super) branch: Option<(Branch, bool)>,
+    /// Which process withdrew an item, if one did.
+    pub(super) withdrawn_by: Option<u64>,
 }
 
 /// A fact as it is written.
@@ -53,6 +62,12 @@ enum Stored {
     },
     Nothing {
         v: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        branch: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        own: Option<bool>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        withdrawn_by: Option<u64>,
     },
     Forgotten {
         v: u32,
@@ -82,7 +97,12 @@ pub(super) fn seal(key: &LineKey, fact: &Fact) -> Sealed {
             recorded_at: record.recorded_at,
             images: record.build.images().iter().map(|(key, image)| (key.to_owned(), store(image))).collect(),
         },
-        Fact::Nothing => Stored::Nothing { v: VERSION },
+        Fact::Nothing(Nothing { branch, withdrawn_by }) => Stored::Nothing {
+            v: VERSION,
+            branch: branch.as_ref().map(|(branch, _)| branch.to_string()),
+            own: branch.as_ref().map(|(_, own)| *own),
+            withdrawn_by: *withdrawn_by,
+        },
         Fact::Forgotten => Stored::Forgotten { v: VERSION },
     };
     let text = serde_json::to_string(&stored).expect("strings, numbers and maps of them are always JSON");
@@ -100,7 +120,10 @@ pub(super) fn open(key: &LineKey, sealed: &Sealed) -> Result<Fact, String> {
     }
     let stored = serde_json::from_str(&sealed.text).map_err(|error| error.to_string())?;
     Ok(match stored {
-        Stored::Nothing { .. } => Fact::Nothing,
+        Stored::Nothing { branch, own, withdrawn_by, .. } => {
+            let branch = branch.as_deref().map(parse).transpose()?.zip(own);
+            Fact::Nothing(Nothing { branch, withdrawn_by })
+        }
         Stored::Forgotten { .. } => Fact::Forgotten,
         Stored::Item { commit, test_merge, branch, own, recorded_at, images, .. } => {
             let commit: CommitSha = parse(&commit)?;
@@ -195,10 +218,23 @@ mod tests {
     fn what_was_written_is_read() {
         for line in [Line::Pull(12), Line::Branch("#12".parse().unwrap()), Line::Branch("a/b".parse().unwrap())] {
             assert_eq!(line_of(&line_text(&line)), Some(line.clone()));
-            for fact in [Fact::Item(record()), Fact::Nothing, Fact::Forgotten] {
+            let branch = Some(("feature/ü".parse().unwrap(), false));
+            let nothing = Nothing { branch, withdrawn_by: Some(u64::MAX) };
+            for fact in
+                [Fact::Item(record()), Fact::Nothing(Nothing::default()), Fact::Nothing(nothing), Fact::Forgotten]
+            {
                 assert_eq!(open(&key(line.clone()), &seal(&key(line.clone()), &fact)), Ok(fact));
             }
         }
+    }
+
+    #[test]
+    fn a_nothing_without_a_name_is_read() {
+        let key = key(Line::Pull(12));
+        let text = r#"{"known":"nothing","v":1}"#.to_owned();
+        let sealed = Sealed { seal: seal_of(&key, &text), text };
+        assert_eq!(open(&key, &sealed), Ok(Fact::Nothing(Nothing::default())));
+        assert_eq!(seal(&key, &Fact::Nothing(Nothing::default())), sealed);
     }
 
     #[test]

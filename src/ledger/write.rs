@@ -10,7 +10,10 @@ use super::{
     record::Fact,
     store::{Batch, Committed, LineWrite},
 };
-use crate::{clock::Moment, domain::Line};
+use crate::{
+    clock::Moment,
+    domain::{Branch, Line},
+};
 
 /// How often a write is tried that others cross.
 const TRIES: usize = 4;
@@ -138,18 +141,19 @@ impl Ledger {
         self.write(key.clone(), until, as_of, plan).await
     }
 
-    /// Records that a line truly has nothing, if `known` is still what is known of it: it never had, or its hold has
-    /// ended. Tells whether it is recorded.
+    /// Records that a line, of a head branch that may be an own one, truly has nothing, if `known` is still what is
+    /// known of it: it never had, or its hold has ended. Tells whether it is recorded.
     pub async fn record_nothing(
         self: &Arc<Self>,
         key: &LineKey,
+        (branch, own): (&Branch, bool),
         known: &Known,
         until: Moment,
     ) -> Result<bool, LedgerError> {
-        let (owned, known) = (key.clone(), known.clone());
+        let (owned, known, branch) = (key.clone(), known.clone(), branch.clone());
         let plan = move |mirror: &mut Mirror| match mirror.known(&owned).0 {
             Ok(Known::Nothing) => Plan::Break(known == Known::Nothing),
-            Ok(now) if now == known => Plan::Continue((Fact::Nothing, true)),
+            Ok(now) if now == known => Plan::Continue((mirror.nothing(&owned, &branch, own), true)),
             _ => Plan::Break(false),
         };
         self.write(key.clone(), until, self.clock.now(), plan).await

@@ -13,11 +13,14 @@ use crate::hub::Line;
 /// Where the configuration names the ledger's folder.
 pub(crate) const FOLDER: &str = "@ledger@";
 
+/// Where in that folder the URL of a ledger is that is no file.
+pub(crate) const URL: &str = "url";
+
 /// What a ledger consists of; the shared memory beside it is made anew.
 const FILES: [&str; 2] = ["ledger.db", "ledger.db-wal"];
 
 /// The files of a ledger at one moment, when nobody wrote.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Snapshot(Vec<(&'static str, Vec<u8>)>);
 
 impl Snapshot {

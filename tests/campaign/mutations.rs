@@ -37,11 +37,13 @@ pub(crate) enum Mutation {
     LongMemory,
     /// Two replicas, each with a ledger of its own.
     LedgersApart,
+    /// Two replicas with one ledger, asked sooner than the one can know what the other has recorded.
+    HeardTooLate,
 }
 
 impl Mutation {
     /// All of them, with their names and the promises that they may break.
-    pub(crate) const ALL: [(Self, &str, &[Promise]); 13] = [
+    pub(crate) const ALL: [(Self, &str, &[Promise]); 14] = [
         (Self::HoldOff, "hold_off", &[Promise::NothingWithdrawn]),
         (Self::RequireDropped, "missing_check_taken_for_green", &[Promise::OnlyGreen]),
         (Self::NoChecksPass, "no_checks_taken_for_green", &[Promise::OnlyGreen]),
@@ -63,6 +65,7 @@ impl Mutation {
             "ledgers_apart",
             &[Promise::NothingLost, Promise::NobodyElses, Promise::NothingWithdrawn, Promise::NeverBack],
         ),
+        (Self::HeardTooLate, "heard_too_late", &[Promise::NothingLost, Promise::NothingWithdrawn, Promise::NeverBack]),
     ];
 
     /// The rules that it breaks, at their strictest.

@@ -20,7 +20,7 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn read(arguments: impl Iterator<Item = String>) -> Self {
         let mut options = Self {
-            seeds: 100,
+            seeds: 300,
             from: 1,
             seed: None,
             list: false,

@@ -5,7 +5,10 @@ use std::{fmt::Write as _, path::Path, time::Duration};
 use fastrand::Rng;
 use lastgreen_sim::{Realm, RegistryAuth, Sim, World};
 
-use crate::{ledgers::FOLDER, mutations::Mutation};
+use crate::{
+    ledgers::{FOLDER, URL},
+    mutations::Mutation,
+};
 
 /// The repository of all stories.
 pub(crate) const REPO: &str = "myorg/myrepo";
@@ -62,6 +65,15 @@ pub(crate) enum LedgerKind {
     Memory,
     /// In a file.
     Sqlite,
+    /// In a PostgreSQL that two replicas share, which listen to what it tells, or read only when they must.
+    Shared { listening: bool },
+}
+
+impl LedgerKind {
+    /// Whether replicas share it.
+    pub(crate) fn is_shared(self) -> bool {
+        matches!(self, Self::Shared { .. })
+    }
 }
 
 /// What is promised in one story.
@@ -123,15 +135,16 @@ impl Rules {
         let within = if is(Mutation::LateAnswers) { 20 } else { ANSWER_WITHIN.as_secs() };
         let trust = if is(Mutation::TrustFromTheStart) { 0 } else { self.trust_after.as_secs() };
         let ledger = match self.ledger {
-            LedgerKind::Memory => "memory:".to_owned(),
-            LedgerKind::Sqlite => format!("sqlite://{FOLDER}/ledger.db"),
+            LedgerKind::Memory => "url: \"memory:\"".to_owned(),
+            LedgerKind::Sqlite => format!("url: \"sqlite://{FOLDER}/ledger.db\""),
+            LedgerKind::Shared { .. } => format!("urlFile: \"{FOLDER}/{URL}\""),
         };
         let realms =
             if self.auth == Auth::OtherHost { format!(", realms: [\"{}\"]", sim.realm_host()) } else { String::new() };
         let mut text = format!(
             "tokenFile: {folder}/token
 answerWithin: {within}s
-ledger: {{ url: \"{ledger}\", trustAfter: {trust}s }}
+ledger: {{ {ledger}, trustAfter: {trust}s }}
 github:
   api: {}
   auth: {{ tokenFile: {folder}/github }}

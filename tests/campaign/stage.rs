@@ -2,7 +2,8 @@
 //!
 //! Everything of a story runs in one thread, the servers too; SQLite alone works in another one, and the ledger tells
 //! while it does. So it is decided when the program waits for nothing but time: the ledger has nothing to do, and nobody
-//! does anything in many turns of the runtime. Only then time passes while a question is under way.
+//! does anything in many turns of the runtime. Only then time passes while a question is under way. A real PostgreSQL is
+//! waited for likewise; what it tells of its own accord comes when it comes.
 
 use std::{
     path::{Path, PathBuf},
@@ -31,6 +32,7 @@ use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
 use crate::{
+    database::{Database, Gate},
     hub::Line,
     ledgers::{self, Folders, Snapshot},
 };
@@ -47,21 +49,48 @@ struct Process {
     clock: ManualClock,
     ledger: Arc<Ledger>,
     folder: PathBuf,
+    /// The way to the ledger that it shares.
+    gate: Option<Gate>,
+    /// Whoever looks after that ledger.
+    keeping: Option<JoinHandle<()>>,
 }
 
 impl Process {
     /// The one place where a program is made.
-    fn start(config: &str, folder: PathBuf, world: &World, skew: TimeDelta) -> Self {
+    fn start(config: &str, folder: PathBuf, gate: Option<Gate>, world: &World, skew: TimeDelta) -> Self {
+        if let Some(gate) = &gate {
+            std::fs::write(folder.join(ledgers::URL), gate.url()).unwrap();
+        }
         let clock = ManualClock::new(world.now + skew);
         let config = &config.replace(ledgers::FOLDER, folder.to_str().unwrap());
         let (config, _) = Config::parse(config, "campaign.yaml").unwrap_or_else(|errors| panic!("{errors}\n{config}"));
         let app = App::build(config, Arc::new(clock.clone())).unwrap();
-        Self { router: app.plugin_router(), clock, ledger: Arc::clone(&app.ledger), folder }
+        Self { router: app.plugin_router(), clock, ledger: Arc::clone(&app.ledger), folder, gate, keeping: None }
+    }
+
+    /// Has the ledger looked after from now on.
+    fn keep(&mut self) {
+        self.keeping = Some(tokio::spawn(Arc::clone(&self.ledger).keep(std::future::pending())));
     }
 }
 
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(keeping) = &self.keeping {
+            keeping.abort();
+        }
+    }
+}
+
+/// A ledger that the programs of a story share.
+pub(crate) struct Shared<'a> {
+    pub(crate) database: Database<'a>,
+    /// Whether they listen to what it tells.
+    pub(crate) listening: bool,
+}
+
 /// The stage.
-pub(crate) struct Stage {
+pub(crate) struct Stage<'a> {
     pub(crate) sim: Sim,
     /// Since the story began.
     pub(crate) now: Duration,
@@ -70,8 +99,11 @@ pub(crate) struct Stage {
     folders: Folders,
     config: String,
     processes: Vec<Process>,
+    shared: Option<Shared<'a>>,
     /// How far the program's wall clock is from the world's.
     skew: TimeDelta,
+    /// Whether a program may have something to do that nobody waits for.
+    stirred: bool,
 }
 
 /// An answer as it came over HTTP.
@@ -98,9 +130,14 @@ struct Motion {
     nearest: Vec<Option<Duration>>,
 }
 
-impl Stage {
+impl<'a> Stage<'a> {
     /// A world, and as many programs before it, configured by a file that `config` writes.
-    pub(crate) async fn new(world: World, programs: usize, config: impl FnOnce(&Sim, &Path) -> String) -> Self {
+    pub(crate) async fn new(
+        world: World,
+        programs: usize,
+        shared: Option<Shared<'a>>,
+        config: impl FnOnce(&Sim, &Path) -> String,
+    ) -> Self {
         let sim = Sim::start(world).await;
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("token"), "strong-password\n").unwrap();
@@ -113,17 +150,26 @@ impl Stage {
             _folder: folder,
             config,
             processes: Vec::new(),
+            shared,
             skew: TimeDelta::zero(),
+            stirred: false,
         };
         for _ in 0..programs {
             let folder = stage.folders.next();
-            stage.start(folder);
+            stage.start(folder).await;
         }
         stage
     }
 
-    fn start(&mut self, folder: PathBuf) {
-        let process = self.sim.world(|world| Process::start(&self.config, folder, world, self.skew));
+    async fn start(&mut self, folder: PathBuf) {
+        let gate = match &self.shared {
+            Some(shared) => Some(Gate::to(&shared.database).await),
+            None => None,
+        };
+        let mut process = self.sim.world(|world| Process::start(&self.config, folder, gate, world, self.skew));
+        if self.shared.as_ref().is_some_and(|shared| shared.listening) {
+            process.keep();
+        }
         self.processes.push(process);
     }
 
@@ -139,7 +185,7 @@ impl Stage {
             Some(choice) => ledgers::break_a_seal(&folder, choice).await,
             None => None,
         };
-        self.start(folder);
+        self.start(folder).await;
         let last = self.processes.len() - 1;
         self.processes.swap(nth, last);
         line
@@ -158,6 +204,13 @@ impl Stage {
         let _ = ledger.flush(clock.now() + Duration::from_secs(3)).await;
     }
 
+    /// The database is gone for a program, or there again.
+    pub(crate) fn reach_database(&self, nth: usize, open: bool) {
+        if let Some(gate) = &self.processes[nth].gate {
+            gate.set(open);
+        }
+    }
+
     /// Somebody takes a program's ledger away.
     pub(crate) fn take_ledger_away(&self, nth: usize) {
         Snapshot::remove(&self.processes[nth].folder);
@@ -174,8 +227,28 @@ impl Stage {
         self.processes.len()
     }
 
-    /// Lets time pass, for the world and for the programs.
-    pub(crate) fn pass(&mut self, by: Duration) {
+    /// Lets time pass while nobody asks. Whoever waits for a moment within is woken then, or later by less than he has
+    /// waited already: what a program does beside the answering ends in its time, not with the next question.
+    pub(crate) async fn pass(&mut self, by: Duration) {
+        let until = self.now + by;
+        let mut step = Duration::ZERO;
+        if std::mem::take(&mut self.stirred) {
+            self.quiet(None::<&JoinHandle<()>>).await;
+        }
+        // Whoever looks after a shared ledger always waits, and may as well be late.
+        let beating = |stage: &Self| stage.processes.iter().any(|process| process.keeping.is_some());
+        while let Some(away) = self.nearest().filter(|_| !beating(self) || self.sim.hanging() > 0) {
+            step = away.max(2 * step).max(Duration::from_nanos(1));
+            if self.now + step >= until {
+                break;
+            }
+            self.advance(step);
+            self.quiet(None::<&JoinHandle<()>>).await;
+        }
+        self.advance(until.saturating_sub(self.now));
+    }
+
+    fn advance(&mut self, by: Duration) {
         self.now += by;
         self.sim.world(|world| world.now += TimeDelta::from_std(by).unwrap());
         for process in &self.processes {
@@ -195,6 +268,7 @@ impl Stage {
     /// that passes.
     pub(crate) async fn ask(&mut self, nth: usize, parameters: &Value, rng: &mut Rng) -> Reply {
         let mut answer = self.asking(nth, parameters);
+        self.stirred = true;
         let began = self.now;
         loop {
             self.quiet(Some(&answer)).await;
@@ -235,9 +309,14 @@ impl Stage {
         })
     }
 
+    /// How far the moment is that some program waits for.
+    fn nearest(&self) -> Option<Duration> {
+        self.processes.iter().filter_map(nearest).min()
+    }
+
     /// Nothing happens any more: time passes up to whatever comes first.
     fn wait(&mut self, rng: &mut Rng) {
-        let sleeping = self.processes.iter().filter_map(nearest).min();
+        let sleeping = self.nearest();
         let hanging = self.sim.hanging() > 0;
         let second = Duration::from_secs(1);
         let step = match sleeping {
@@ -245,7 +324,7 @@ impl Stage {
             Some(away) if hanging => away.min(second),
             Some(away) => away,
         };
-        self.pass(step.max(Duration::from_nanos(1)));
+        self.advance(step.max(Duration::from_nanos(1)));
         // A service that is slow, not dead.
         if hanging && rng.u8(..8) == 0 {
             self.sim.release(lastgreen_sim::Target::GitHub);

@@ -21,6 +21,7 @@ pub(crate) enum Event {
     TroubleEnds(u64),
     CatchesUp,
     LedgerIsTakenAway,
+    DatabaseIsBack,
 }
 
 /// The world, and what is about to happen in it.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lastgreen::ledger::Known;
-use lastgreen_sim::{Fault, ImageSpec, Target, What};
+use lastgreen_sim::{Fault, ImageSpec, Pull, Target, What};
 
 use crate::{
     files::answered,
@@ -63,6 +63,54 @@ async fn trust_outlives_a_restart() {
     let replica = stage.on_file();
     github_is_down(&stage);
     replica.ask("unheard-of").await.is_nothing("unknown");
+}
+
+#[tokio::test]
+async fn that_a_name_had_nothing_outlives_a_restart() {
+    let stage = Stage::new().await;
+    let replica = stage.on_file();
+    stage.pull(1, "feature", "a1");
+    stage.sim.world(|world| {
+        world.fork(REPO, "stranger/myrepo");
+        world.create_branch("stranger/myrepo", "theirs", "m1");
+        world.push("stranger/myrepo", "theirs", "f1", &[]);
+        world.open_pull(REPO, Pull::new(7, "theirs").from_fork("stranger/myrepo"));
+    });
+    replica.ask("feature").await.is_nothing("not-yet");
+    replica.ask_number("theirs", 7).await;
+    assert_eq!(replica.known(7).await, Ok(Known::Nothing));
+    replica.crash().await;
+    github_is_down(&stage);
+    let replica = stage.on_file();
+    replica.ask("feature").await.is_nothing("unknown");
+    replica.ask_number("feature", 1).await.is_nothing("unknown");
+    // A stranger's nothing says nothing of an own branch of that name.
+    replica.ask_through("theirs").await.is_refused();
+    replica.ask_through("unheard-of").await.is_refused();
+}
+
+#[tokio::test]
+async fn a_nothing_does_not_hide_what_the_name_has() {
+    let stage = Stage::new().await;
+    let replica = stage.on_file();
+    // The branch had something before it got its pull request, on another history, which had nothing.
+    stage.sim.world(|world| {
+        world.create_branch(REPO, "feature", "m1");
+        world.push(REPO, "feature", "a1", &[]);
+    });
+    let digest = stage.built("a1");
+    replica.ask("feature").await.is(&digest, "fresh");
+    stage.sim.world(|world| {
+        world.force_push(REPO, "feature", "b1", &["m1"]);
+        world.open_pull(REPO, Pull::new(1, "feature"));
+    });
+    stage.pass(301, &[&replica]);
+    replica.ask_number("feature", 1).await;
+    stage.pass(301, &[&replica]);
+    replica.ask_number("feature", 1).await.is_nothing("not-yet");
+    replica.crash().await;
+    github_is_down(&stage);
+    stage.on_file().ask("feature").await.is(&digest, "held");
 }
 
 #[tokio::test]

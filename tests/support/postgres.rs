@@ -157,6 +157,11 @@ impl Postgres {
         said
     }
 
+    /// Where it listens, on the loopback.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Where a database is.
     pub(crate) fn url(&self, database: &str) -> String {
         self.url_as(ADMIN, PASSWORD, database)

@@ -364,7 +364,10 @@ impl BuildPart {
             (None, Some(sha), _) if with_head(sha).is_some() => with_head(sha)?,
             (None, None, _) if recorded().is_some() => recorded()?,
             (None, _, [only]) => only.clone(),
-            (None, _, []) => recorded()?,
+            // Nobody has read this name since the process began: what is recorded tells, be it that there was nothing.
+            (None, _, []) => {
+                recorded().or_else(|| self.ledger.empty_line_by_name(&self.options.generator, repository, branch))?
+            }
             // Of several, the only one that was answered: the others have nothing to lose.
             (None, ..) => match self.answered_lines(question, repository).as_slice() {
                 [only] => only.clone(),

@@ -24,7 +24,14 @@ const SECOND_READ: Duration = Duration::from_secs(5);
 
 impl Oracle {
     /// Judges an answer, and notes it.
-    pub(crate) fn hears(&mut self, question: &Question, reply: &Reply, now: At) -> Result<Answer, Violation> {
+    pub(crate) fn hears(
+        &mut self,
+        program: usize,
+        question: &Question,
+        reply: &Reply,
+        now: At,
+    ) -> Result<Answer, Violation> {
+        self.replicas.answers = program;
         self.observe(now);
         let answer = Answer::read(reply, &self.shelf)?;
         self.note_trust(&answer, now);
@@ -50,8 +57,8 @@ impl Oracle {
                 Err(violation) => first = first.or(Some(violation)),
             }
         }
-        self.asked.retain(|(at, _)| *at + 2 * MEMORY >= now);
-        self.asked.push((now, question.clone()));
+        self.asked.retain(|(at, ..)| *at + 2 * MEMORY >= now);
+        self.asked.push((now, program, question.clone()));
         match (right, first) {
             (Some(line), _) => {
                 self.note(&line, several, &answer, now);
@@ -129,7 +136,10 @@ impl Oracle {
             return Promise::OnlyGreen.violated(format!("{name} was never a commit of {line}"));
         }
         let lately = now.saturating_sub(MEMORY);
+        // A replica that can neither hear nor read gives what it answered last itself.
+        let its_own = self.replicas.may_be_deaf(now) && self.replicas.is_its_own(line, item);
         if let Known::Item(last) = &prior.account.known
+            && !its_own
             && self.hub.is_older(&item.commit, &last.commit)
             // GitHub may have shown another walk: then there is nothing to go back on.
             && self.views_since(lately).all(|hub| hub.walk(line).contains(&last.commit))
@@ -139,7 +149,7 @@ impl Oracle {
         }
         if standing == Standing::Held {
             return match &prior.account.known {
-                _ if prior.account.unheard => Ok(()),
+                _ if prior.account.unheard || its_own => Ok(()),
                 Known::Item(last) if last == item => Ok(()),
                 _ if prior.account.also.as_ref() == Some(item) => Ok(()),
                 // What was answered as another kind of line is taken over when GitHub shows that line's history.
@@ -228,7 +238,7 @@ impl Oracle {
     /// A 503, which stops everybody.
     fn judge_refusal(&self, line: &Line, question: &Question, prior: &Prior, now: At) -> Result<(), Violation> {
         let calm = self.weather.calm_for(now);
-        if prior.broken {
+        if prior.broken || self.replicas.may_be_deaf(now) {
             return Ok(());
         }
         if calm > HEALTHY {
@@ -249,12 +259,11 @@ impl Oracle {
                 let last = self.hub.name(&last.commit);
                 Promise::NobodyElses.violated(format!("{last} was answered before, and is to be held"))
             }
-            // Let pass, and counted: it is not known whose name it is, so neither that it had nothing.
-            Known::Nothing if question.number.is_none() && prior.account.known_at <= self.began => Ok(()),
             Known::Nothing if !prior.account.unheard => {
                 Promise::NobodyElses.violated("it is known that there was nothing")
             }
-            Known::Never if self.trust.least >= self.rules.trust_after => {
+            // What each of several replicas has watched is not told apart.
+            Known::Never if !self.rules.ledger.is_shared() && self.trust.least >= self.rules.trust_after => {
                 Promise::NobodyElses.violated(format!("the ledger has been watching for {:?}", self.trust.least))
             }
             Known::Nothing | Known::Never => Ok(()),
@@ -271,8 +280,10 @@ impl Oracle {
         let steady = self
             .views_since(now.saturating_sub(quiet))
             .all(|hub| hub.head(line) == head && hub.meant(question).as_ref() == Some(line));
-        let second =
-            self.asked.iter().any(|(at, asked)| asked == question && *at + SECOND_READ <= now && *at + MEMORY >= now);
+        let second = self.asked.iter().any(|(at, program, asked)| {
+            let before = *at + SECOND_READ <= now && *at + MEMORY >= now;
+            before && *program == self.replicas.answers && asked == question
+        });
         let Some((position, ready)) = self.ready_for(line, MEMORY, now).filter(|_| steady && second) else {
             return Ok(());
         };
@@ -298,6 +309,8 @@ impl Oracle {
         let prior = self.accounts.prior(line, &self.hub);
         let silent = self.weather.silent_for(now) > MEMORY;
         if answer.standing != Standing::Refused
+            // The other replica does not know it yet.
+            && !self.rules.ledger.is_shared()
             && self.weather.calm_for(now) > MEMORY
             && let Line::Pull(number) = line
             && let Some((merge, since)) = self.shown().pulls.get(number).and_then(|pull| pull.merge.clone())
@@ -305,8 +318,20 @@ impl Oracle {
         {
             self.seen_merges.insert(merge);
         }
+        let its_own = answer
+            .item
+            .as_ref()
+            .is_some_and(|item| self.replicas.may_be_deaf(now) && self.replicas.is_its_own(line, item));
+        if let Some(item) = &answer.item {
+            self.replicas.answered(line, item);
+        }
         let account = self.accounts.lines.entry(line.clone()).or_default();
         match (&answer.item, answer.standing) {
+            // What is recorded is newer.
+            (Some(item), _) if its_own && !matches!(&account.known, Known::Item(known) if known == item) => {
+                account.deployed = Some(item.clone());
+                account.deployed_at = now;
+            }
             (Some(item), standing) => {
                 let mut spent = prior.account.spent;
                 let mut not_yet_at = prior.account.not_yet_at;
@@ -334,9 +359,7 @@ impl Oracle {
                     broken: false,
                 };
             }
-            (None, Standing::Refused) => {
-                self.refused_names += u64::from(account.known == Known::Nothing && !account.unheard);
-            }
+            (None, Standing::Refused) => {}
             (None, standing) => {
                 let lost = account.known == Known::Never && account.deployed.is_some();
                 self.withdrawn_on_trust += u64::from(lost && standing == Standing::Unknown);

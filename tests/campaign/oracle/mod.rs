@@ -7,6 +7,7 @@
 mod account;
 mod answer;
 mod judge;
+mod replicas;
 mod weather;
 
 use std::{
@@ -17,6 +18,7 @@ use std::{
 
 use account::{Accounts, Known};
 pub(crate) use answer::{Answer, Item, Promise, Standing, Violation};
+use replicas::Replicas;
 use weather::{Trust, Weather};
 
 use crate::{
@@ -58,15 +60,12 @@ pub(crate) struct Oracle {
     seen_merges: HashSet<Sha>,
     /// Those that are surely in the ledger.
     written_merges: HashSet<Sha>,
-    /// When the process began that answers.
-    began: At,
     /// The ledger is no ledger.
     garbage: bool,
-    asked: Vec<(At, Question)>,
+    asked: Vec<(At, usize, Question)>,
+    replicas: Replicas,
     /// Previews that went because a ledger that was lost is trusted again.
     pub(crate) withdrawn_on_trust: u64,
-    /// Refusals of a bare name that had nothing, by a process that GitHub has not told yet whose name it is.
-    pub(crate) refused_names: u64,
 }
 
 impl Oracle {
@@ -86,11 +85,10 @@ impl Oracle {
             trust: Trust::default(),
             seen_merges: HashSet::new(),
             written_merges: HashSet::new(),
-            began: Duration::ZERO,
             garbage: false,
             asked: Vec::new(),
+            replicas: Replicas::default(),
             withdrawn_on_trust: 0,
-            refused_names: 0,
         }
     }
 
@@ -129,10 +127,32 @@ impl Oracle {
     }
 
     /// Another process goes on with the same ledger.
-    pub(crate) fn restarts(&mut self, now: At) {
-        self.began = now;
+    pub(crate) fn restarts(&mut self, program: usize) {
+        self.replicas.restarts(program);
         self.trust.restarts();
         self.seen_merges.clone_from(&self.written_merges);
+    }
+
+    /// The database is gone for these replicas.
+    pub(crate) fn database_is_gone(&mut self, now: At, of: &[usize]) {
+        self.replicas.database_goes(of);
+        self.weather.trouble_begins(now, false);
+    }
+
+    /// It is there again.
+    pub(crate) fn database_is_back(&mut self, now: At) {
+        self.replicas.database_is_back(now);
+        self.weather.trouble_ends(now, false, replicas::FELT);
+    }
+
+    /// Whether the database is gone for any replica.
+    pub(crate) fn is_database_gone(&self) -> bool {
+        self.replicas.is_database_gone()
+    }
+
+    /// Whether the database is gone for this one.
+    pub(crate) fn is_cut_off(&self, program: usize) -> bool {
+        self.replicas.is_cut_off(program)
     }
 
     /// The record of a line can be read no more.

@@ -1,17 +1,18 @@
 //! Who asks: what Argo CD lists, and how it asks for it, one branch after the other; and callers that do not wait.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::{Entry, Story};
 use crate::{
     hub::{Line, Question},
+    mutations::Mutation,
     oracle::{Standing, Violation},
     stage::Reply,
 };
 
-impl Story {
+impl Story<'_> {
     /// What whoever asks lists: open pull requests, and branches that were named.
     pub(super) fn list(&mut self) {
         let hub = &self.world.oracle.hub;
@@ -50,34 +51,44 @@ impl Story {
             self.list();
         }
         for entry in self.listed.clone() {
-            self.ask(&entry).await?;
+            let program = self.rng.usize(..self.stage.programs());
+            self.ask(program, &entry).await?;
+            if self.mutation == Some(Mutation::HeardTooLate) {
+                self.ask(1 - program, &entry).await?;
+            }
             let now = self.now();
-            self.catch_up(now);
+            self.catch_up(now).await;
         }
         Ok(())
     }
 
-    async fn ask(&mut self, entry: &Entry) -> Result<(), Violation> {
+    async fn ask(&mut self, program: usize, entry: &Entry) -> Result<(), Violation> {
         let (question, parameters) = asked(entry);
-        let program = self.rng.usize(..self.stage.programs());
+        // What one replica has recorded another one knows within a second.
+        let soon = self.mutation == Some(Mutation::HeardTooLate);
+        if self.world.rules.ledger.is_shared() && program != self.asked && !soon {
+            self.pass(Duration::from_secs(1)).await;
+        }
+        self.asked = program;
         let before = self.before_record(program).await;
         let reply = self.stage.ask(program, &parameters, &mut self.rng).await;
         let now = self.now();
-        let heard = self.world.oracle.hears(&question, &reply, now);
-        self.tell_answer(&question, &reply, heard.as_ref().ok().map(|answer| answer.standing));
+        let heard = self.world.oracle.hears(program, &question, &reply, now);
+        self.tell_answer(program, &question, &reply, heard.as_ref().ok().map(|answer| answer.standing));
         heard?;
-        // Somebody ends the program the moment that the answer is there.
+        // Somebody ends the program the moment that an answer is there that was recorded.
         if let Some(before) = before
-            && self.rng.u8(..40) == 0
+            && before != self.stage.snapshot(program).await
+            && self.rng.u8(..4) == 0
         {
             self.stage.restart(program, &before, None).await;
-            self.world.oracle.restarts(self.stage.now);
+            self.world.oracle.restarts(program);
             self.note("a crash, after which the ledger is as it was before the question");
         }
         Ok(())
     }
 
-    fn tell_answer(&mut self, question: &Question, reply: &Reply, standing: Option<Standing>) {
+    fn tell_answer(&mut self, program: usize, question: &Question, reply: &Reply, standing: Option<Standing>) {
         self.tally.questions += 1;
         if let Some(standing) = standing {
             self.tally.answer(standing);
@@ -89,8 +100,9 @@ impl Story {
         let asked = format!("{}{number}{head}", question.branch);
         let standing = if reply.status == 200 { reply.header("x-lastgreen-standing") } else { "" };
         let message = reply.body["message"].as_str().unwrap_or_default();
+        let of = if self.stage.programs() > 1 { format!(" of {program}") } else { String::new() };
         let text = format!(
-            "ask {asked} -> {} {standing}{commit} ({}{message}) in {:?}",
+            "ask {asked}{of} -> {} {standing}{commit} ({}{message}) in {:?}",
             reply.status,
             reply.header("x-lastgreen-reason"),
             reply.after

@@ -10,13 +10,14 @@ use chrono::TimeDelta;
 use fastrand::Rng;
 
 use crate::{
+    database::Databases,
     faults,
     hub::{At, Hub, Line, Outcome, Question},
     mutations::Mutation,
     oracle::Violation,
     report::{Log, Tally},
-    rules::Rules,
-    stage::Stage,
+    rules::{LedgerKind, Rules},
+    stage::{Shared, Stage},
     world::{Event, World},
 };
 
@@ -28,19 +29,22 @@ pub(crate) struct Told {
     pub(crate) violation: Option<Violation>,
 }
 
+/// Whether the story of a seed is one of two replicas, where there is a PostgreSQL.
+pub(crate) fn is_shared(seed: u64) -> bool {
+    seed.is_multiple_of(8)
+}
+
 /// Tells the story of a seed, to its end or to the first answer that the oracle objects to.
-pub(crate) fn tell(seed: u64, mutation: Option<Mutation>) -> Told {
+pub(crate) fn tell(seed: u64, mutation: Option<Mutation>, databases: Option<&Databases>) -> Told {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         // The program's own dice (for pauses) fall as the seed says.
         fastrand::seed(seed);
-        let mut story = Story::begin(seed, mutation).await;
+        let mut story = Story::begin(seed, mutation, databases).await;
         let violation = story.run().await.err();
         story.tally.stories += 1;
         let withdrawn = story.world.oracle.withdrawn_on_trust;
         story.tally.add_events("previews withdrawn by a lost ledger that was trusted again", withdrawn);
-        let refused = story.world.oracle.refused_names;
-        story.tally.add_events("names refused that had nothing, after a restart", refused);
         Told { tally: story.tally, log: story.log, violation }
     })
 }
@@ -54,9 +58,9 @@ struct Entry {
     head: bool,
 }
 
-struct Story {
+struct Story<'a> {
     rng: Rng,
-    stage: Stage,
+    stage: Stage<'a>,
     world: World,
     log: Log,
     tally: Tally,
@@ -68,12 +72,20 @@ struct Story {
     /// What whoever asks has listed last.
     listed: Vec<Entry>,
     pulls: u64,
+    /// The program that was asked last.
+    asked: usize,
 }
 
-impl Story {
-    async fn begin(seed: u64, mutation: Option<Mutation>) -> Self {
+impl<'a> Story<'a> {
+    async fn begin(seed: u64, mutation: Option<Mutation>, databases: Option<&'a Databases>) -> Self {
         let mut rng = Rng::with_seed(seed);
         let mut rules = Rules::random(&mut rng);
+        let mut shared = None;
+        if let Some(databases) = databases.filter(|_| is_shared(seed) || mutation.is_some()) {
+            let listening = mutation.is_none() && rng.bool();
+            rules.ledger = LedgerKind::Shared { listening };
+            shared = Some(Shared { database: databases.lend().await, listening });
+        }
         if let Some(mutation) = mutation {
             mutation.prepare(&mut rules);
         }
@@ -82,8 +94,8 @@ impl Story {
         world.unlabelled = mutation == Some(Mutation::HeadTrusted);
         let mut begin = world.begin();
         rules.furnish(&mut begin);
-        let programs = if mutation == Some(Mutation::LedgersApart) { 2 } else { 1 };
-        let stage = Stage::new(begin, programs, |sim, folder| rules.config(sim, folder, mutation)).await;
+        let programs = if shared.is_some() || mutation == Some(Mutation::LedgersApart) { 2 } else { 1 };
+        let stage = Stage::new(begin, programs, shared, |sim, folder| rules.config(sim, folder, mutation)).await;
         let mut log = Log::new(seed);
         log.add(Duration::ZERO, &format!("{rules:?}"));
         let mut story = Self {
@@ -97,6 +109,7 @@ impl Story {
             forms: Vec::new(),
             listed: Vec::new(),
             pulls: 0,
+            asked: 0,
         };
         story.people();
         story
@@ -114,10 +127,11 @@ impl Story {
         }
         self.event(Event::CatchesUp);
         self.event(Event::LedgerIsTakenAway);
-        self.pass(Duration::from_secs(3700));
+        self.event(Event::DatabaseIsBack);
+        self.pass(Duration::from_secs(3700)).await;
         for _ in 0..5 {
             self.sweep().await?;
-            self.pass(Duration::from_secs(170));
+            self.pass(Duration::from_secs(170)).await;
         }
         Ok(())
     }
@@ -131,18 +145,18 @@ impl Story {
                     870..990 => self.rng.u64(900..4 * 3600),
                     _ => self.rng.u64(86400..9 * 86400),
                 };
-                self.pass(Duration::from_secs(seconds));
+                self.pass(Duration::from_secs(seconds)).await;
             }
             320..520 => self.sweep().await?,
             520..570 => self.polls(2..7).await?,
             570..700 => self.somebody_pushes(),
             700..730 => self.push(&"main".into(), false, None),
-            730..790 => self.somebody_does_something_else(),
+            730..790 => self.somebody_does_something_else().await,
             790..850 => {
                 self.something_goes_wrong();
                 // While it is wrong the branches are asked for, and people go on working.
                 if self.rng.u8(..4) > 0 {
-                    self.pass_some();
+                    self.pass_some().await;
                     self.polls(1..4).await?;
                 }
             }
@@ -182,14 +196,14 @@ impl Story {
         let every = self.rng.u64(20..290);
         for _ in 0..self.rng.u32(sweeps) {
             self.sweep().await?;
-            self.pass(Duration::from_secs(every));
+            self.pass(Duration::from_secs(every)).await;
         }
         Ok(())
     }
 
-    fn pass_some(&mut self) {
+    async fn pass_some(&mut self) {
         let seconds = self.rng.u64(1..600);
-        self.pass(Duration::from_secs(seconds));
+        self.pass(Duration::from_secs(seconds)).await;
     }
 
     fn now(&self) -> At {
@@ -206,12 +220,12 @@ impl Story {
     }
 
     /// Time passes, and what was planned happens at its time.
-    fn pass(&mut self, by: Duration) {
+    async fn pass(&mut self, by: Duration) {
         let until = self.now() + by;
         self.note(&format!("{} s pass", by.as_secs()));
-        self.catch_up(until);
+        self.catch_up(until).await;
         let rest = until.saturating_sub(self.now());
-        self.stage.pass(rest);
+        self.stage.pass(rest).await;
         // Nobody waits for an answer for so long.
         if by >= Duration::from_secs(10) {
             self.stage.sim.give_up();
@@ -221,10 +235,10 @@ impl Story {
     }
 
     /// What should have happened by then happens.
-    fn catch_up(&mut self, until: At) {
+    async fn catch_up(&mut self, until: At) {
         while let Some((at, event)) = self.world.due(until) {
             let wait = at.saturating_sub(self.now());
-            self.stage.pass(wait);
+            self.stage.pass(wait).await;
             self.event(event);
         }
     }
@@ -256,6 +270,16 @@ impl Story {
                 self.world.oracle.weather.trouble_ends(now, false, Duration::ZERO);
                 "GitHub catches up".to_owned()
             }
+            Event::DatabaseIsBack => {
+                if !self.world.oracle.is_database_gone() {
+                    return;
+                }
+                for program in 0..self.stage.programs() {
+                    self.stage.reach_database(program, true);
+                }
+                self.world.oracle.database_is_back(now);
+                "the database is back".to_owned()
+            }
             Event::LedgerIsTakenAway => {
                 if !self.world.oracle.is_ledger_garbage() {
                     return;
@@ -279,7 +303,25 @@ impl Story {
         self.note("GitHub begins to lag behind");
     }
 
+    /// The database is gone, for one replica or for both.
+    fn database_goes(&mut self) {
+        let now = self.now();
+        let of = [&[0][..], &[1], &[0, 1]][self.rng.usize(..3)];
+        for program in of {
+            self.stage.reach_database(*program, false);
+        }
+        self.world.oracle.database_is_gone(now, of);
+        let lasts = if self.rng.bool() { self.rng.u64(2..60) } else { self.rng.u64(60..7200) };
+        self.world.later(now + Duration::from_secs(lasts), Event::DatabaseIsBack);
+        self.tally.fault("database gone");
+        self.note(&format!("the database is gone for the replicas {of:?} for {lasts} s"));
+    }
+
     fn something_goes_wrong(&mut self) {
+        let shared = self.world.rules.ledger.is_shared() && !self.world.oracle.is_database_gone();
+        if shared && self.rng.u8(..3) == 0 {
+            return self.database_goes();
+        }
         if self.world.troubles.len() >= 2 {
             return;
         }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::Story;
 use crate::hub::{Line, Sha};
 
-impl Story {
+impl Story<'_> {
     /// Who works on what when the story begins.
     pub(super) fn people(&mut self) {
         for (name, twin) in [("feature-1", false), ("feature-2", false), ("patch-1", true), ("release-1", false)] {
@@ -92,14 +92,14 @@ impl Story {
         self.push(&branch, fork, parent.as_ref());
     }
 
-    pub(super) fn somebody_does_something_else(&mut self) {
+    pub(super) async fn somebody_does_something_else(&mut self) {
         let now = self.now();
         match self.rng.u8(..10) {
             0..4 => {
                 let commits: Vec<_> = self.hub().commits.keys().cloned().collect();
                 let commit = &commits[self.rng.usize(..commits.len())];
                 self.world.rerun(now, commit, &mut self.rng);
-                self.catch_up(now);
+                self.catch_up(now).await;
             }
             4 => {
                 if let Some(tag) = self.world.delete_tag(&self.stage.sim, now, &mut self.rng) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Story, asking::asked};
 use crate::{ledgers::Snapshot, mutations::Mutation, rules::LedgerKind, world::Event};
 
-impl Story {
+impl Story<'_> {
     /// The program ends and is started again; perhaps in the middle of a question.
     pub(super) async fn restart(&mut self, under_way: bool) {
         let program = self.rng.usize(..self.stage.programs());
@@ -23,14 +23,20 @@ impl Story {
         if self.world.rules.ledger == LedgerKind::Memory {
             return self.restart_without(program, "restart: the ledger was in memory").await;
         }
-        // Every process has its own with this mutation, and a ledger that cannot be used stays so.
-        let fate = if self.mutation.is_some() || self.world.oracle.is_ledger_garbage() { 0 } else { self.rng.u8(..16) };
+        // Every process has its own with this mutation, a ledger that cannot be used stays so, and one that is shared is
+        // there all the time.
+        let shared = self.world.rules.ledger.is_shared();
+        let fate = if shared || self.mutation.is_some() || self.world.oracle.is_ledger_garbage() {
+            0
+        } else {
+            self.rng.u8(..16)
+        };
         match fate {
             1 | 2 => self.restart_without(program, "restart: the ledger is lost").await,
             3 => {
                 let choice = self.rng.usize(..100);
                 let broken = self.stage.restart(program, &ledger, Some(choice)).await;
-                self.world.oracle.restarts(self.stage.now);
+                self.world.oracle.restarts(program);
                 if let Some(line) = broken {
                     self.tally.count("records broken");
                     self.note(&format!("restart: the record of {line} is broken"));
@@ -48,7 +54,10 @@ impl Story {
             _ => {
                 self.stage.restart(program, &ledger, None).await;
                 self.tally.count("restarts that keep the ledger");
-                self.world.oracle.restarts(self.stage.now);
+                self.world.oracle.restarts(program);
+                if self.world.oracle.is_cut_off(program) {
+                    self.stage.reach_database(program, false);
+                }
                 self.note("restart: the ledger is kept");
             }
         }

@@ -1,0 +1,58 @@
+//! Who answers, where several replicas share a ledger: what each of them said itself, and whether the database is there.
+
+use std::{collections::HashMap, time::Duration};
+
+use super::answer::Item;
+use crate::hub::{At, Line};
+
+/// How long it may be felt that the database was gone: so long a failure is the answer without another try.
+pub(super) const FELT: Duration = Duration::from_secs(5);
+
+/// The replicas. A program that is alone is one, too.
+#[derive(Debug, Default)]
+pub(super) struct Replicas {
+    /// The one that answers now.
+    pub(super) answers: usize,
+    /// Those for which the database is gone, or was until then.
+    gone: HashMap<usize, Option<At>>,
+    own: HashMap<(usize, Line), Item>,
+}
+
+impl Replicas {
+    pub(super) fn database_goes(&mut self, of: &[usize]) {
+        self.gone = of.iter().map(|replica| (*replica, None)).collect();
+    }
+
+    pub(super) fn database_is_back(&mut self, now: At) {
+        self.gone.values_mut().for_each(|until| *until = Some(now + FELT));
+    }
+
+    /// Whether the database is gone for any of them.
+    pub(super) fn is_database_gone(&self) -> bool {
+        self.gone.values().any(Option::is_none)
+    }
+
+    /// Whether the database is gone for one of them.
+    pub(super) fn is_cut_off(&self, replica: usize) -> bool {
+        self.gone.get(&replica) == Some(&None)
+    }
+
+    /// Whether the one that answers may not have been able to read what others recorded.
+    pub(super) fn may_be_deaf(&self, now: At) -> bool {
+        self.gone.get(&self.answers).is_some_and(|until| until.is_none_or(|until| now < until))
+    }
+
+    /// Whether this is what the one that answers has answered last itself.
+    pub(super) fn is_its_own(&self, line: &Line, item: &Item) -> bool {
+        self.own.get(&(self.answers, line.clone())) == Some(item)
+    }
+
+    pub(super) fn answered(&mut self, line: &Line, item: &Item) {
+        self.own.insert((self.answers, line.clone()), item.clone());
+    }
+
+    /// Another process goes on in its place.
+    pub(super) fn restarts(&mut self, replica: usize) {
+        self.own.retain(|(of, _), _| *of != replica);
+    }
+}
