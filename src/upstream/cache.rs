@@ -379,7 +379,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         let question = spawn(Urgency::question());
-        while !setup.cache.loads.lock().unwrap().get("key").is_some_and(|(urgency, _)| !urgency.is_ahead()) {
+        while setup.cache.loads.lock().unwrap().get("key").is_none_or(|(urgency, _)| urgency.is_ahead()) {
             tokio::task::yield_now().await;
         }
         setup.gate.add_permits(1);
@@ -399,7 +399,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         urgency.raise();
-        while !setup.cache.loads.lock().unwrap().get("key").is_some_and(|(urgency, _)| !urgency.is_ahead()) {
+        while setup.cache.loads.lock().unwrap().get("key").is_none_or(|(urgency, _)| urgency.is_ahead()) {
             tokio::task::yield_now().await;
         }
         setup.gate.add_permits(1);

@@ -34,13 +34,13 @@ pub fn current() -> Urgency {
 }
 
 /// Runs a future as work that nobody waits for yet.
-pub async fn ahead<F: Future>(work: F) -> F::Output {
-    Urgency::ahead().scope(work).await
+pub fn ahead<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    Urgency::ahead().scope(work)
 }
 
 /// Runs a future as a question's, whoever began it: what everybody will need, or what others wait behind.
-pub async fn question<F: Future>(work: F) -> F::Output {
-    Urgency::question().scope(work).await
+pub fn question<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    Urgency::question().scope(work)
 }
 
 impl Urgency {
@@ -85,8 +85,8 @@ impl Urgency {
     }
 
     /// Runs a future with this urgency. A task that it spawns begins as a question's.
-    pub async fn scope<F: Future>(self, work: F) -> F::Output {
-        CURRENT.scope(self, work).await
+    pub fn scope<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
+        Box::pin(CURRENT.scope(self, work))
     }
 }
 
