@@ -25,8 +25,8 @@ pub(crate) const REPO: &str = "myorg/myrepo";
 pub(crate) const FRONT: &str = "myorg/front";
 pub(crate) const BACK: &str = "myorg/back";
 
-/// The tasks that wait for the clock all the time: one looks after the ledger, the other forgets.
-const BACKGROUND: usize = 2;
+/// The tasks that wait for the clock all the time: one keeps fresh what is asked for, one forgets, one looks after the ledger.
+const BACKGROUND: usize = 3;
 
 const TOKEN: &str = "strong-password";
 

@@ -80,7 +80,7 @@ fn registries_are_checked() {
     );
     assert_eq!(
         registry("host: ghcr.io, pace: { perSecond: 0 }"),
-        "c:9:50: registries[0].pace.perSecond: expected a whole number from 1 to 1000, got the number 0"
+        "c:9:50: registries[0].pace.perSecond: expected a whole number from 1 to 10000, got the number 0"
     );
 }
 
