@@ -333,14 +333,13 @@ impl Generator {
     /// Forks are refused: the operator's word, even where a build was answered before.
     async fn fork_refused(&self, known: Option<Known>, resolution: Resolution, until: Moment) -> Decision {
         if let (Some(meant), Some(known)) = (&resolution.line, &known) {
-            // While it cannot be recorded, the item stays what is known.
-            if let Known::Item(record) = known
-                && self.ledger.say_withdrawn(&meant.key)
-            {
+            let is_news = self.ledger.say_withdrawn(&meant.key);
+            // The operator's word stands whether or not it can be recorded; while it cannot, the item stays known.
+            let recorded = self.ledger.record_nothing(&meant.key, name_of(meant), known, until).await;
+            // Where somebody else was quicker, he has said it.
+            if let (Known::Item(record), true) = (known, is_news && recorded != Ok(false)) {
                 self.audit(meant, record, "forks are refused", &resolution.reason);
             }
-            // The operator's word stands whether or not it can be recorded.
-            let _ = self.ledger.record_nothing(&meant.key, name_of(meant), known, until).await;
         }
         let good_until = if known == Some(Known::Nothing) { resolution.good_until } else { Moment::START };
         nothing_until(good_until, WhyNothing::ForkRefused, resolution.reason)

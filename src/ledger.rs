@@ -37,6 +37,7 @@ mod mirror;
 mod record;
 mod store;
 mod trust;
+mod withdrawal;
 mod write;
 
 use self::{
@@ -280,16 +281,6 @@ impl Ledger {
     /// The line of an own branch of this name that was recorded last as having nothing.
     pub fn empty_line_by_name(&self, generator: &Arc<str>, repository: u64, branch: &Branch) -> Option<Line> {
         self.memory().mirror.empty_line_by_name(generator, repository, branch)
-    }
-
-    /// Tells whether it was not said yet that a line's item is withdrawn; now it is.
-    pub fn say_withdrawn(&self, key: &LineKey) -> bool {
-        self.memory().mirror.say_withdrawn(key)
-    }
-
-    /// The item that this process withdrew without hearing in time that this was recorded; it is told once.
-    pub fn take_withdrawn(&self, key: &LineKey) -> Option<Arc<Record>> {
-        self.memory().mirror.take_withdrawn(key)
     }
 
     /// GitHub's number of a repository, if it was ever seen under that name.

@@ -34,7 +34,7 @@ pub(super) struct Mirror {
     pub(super) watches: HashMap<TrustKey, Watch>,
     pub(super) merges: Merges,
     /// By what this process knows what it has written itself.
-    writer: u64,
+    pub(super) writer: u64,
 }
 
 /// One line.
@@ -57,9 +57,9 @@ pub(super) struct Entry {
     pub(super) asked: Asked,
     pub(super) written: Asked,
     /// Whether it was said that its item is withdrawn, be it that this cannot be recorded.
-    said: bool,
+    pub(super) said: bool,
     /// The item that this process withdrew, where it did not hear that this was recorded.
-    withdrawn: Option<Arc<Record>>,
+    pub(super) withdrawn: Option<Arc<Record>>,
 }
 
 /// Whether the ledger has what memory has of a line.
@@ -106,12 +106,6 @@ impl Mirror {
     /// Nothing is known yet.
     pub(super) fn new(writer: u64) -> Self {
         Self { writer, ..Self::default() }
-    }
-
-    /// What a line becomes that has nothing any more, or never had.
-    pub(super) fn nothing(&self, key: &LineKey, branch: &Branch, own: bool) -> Fact {
-        let withdrawn_by = self.item(key).map(|_| self.writer);
-        Fact::Nothing(Nothing { branch: Some((branch.clone(), own)), withdrawn_by })
     }
 
     /// What is known of a line, and by which change.
@@ -371,16 +365,6 @@ impl Mirror {
             own.then_some((entry.change, line))
         });
         recorded.max_by_key(|(change, _)| *change).map(|(_, line)| line.clone())
-    }
-
-    /// Tells whether it was not said yet that a line's item is withdrawn; now it is.
-    pub(super) fn say_withdrawn(&mut self, key: &LineKey) -> bool {
-        self.lines.get_mut(key).is_some_and(|entry| !std::mem::replace(&mut entry.said, true))
-    }
-
-    /// The item that this process withdrew without hearing that this was recorded; it is told once.
-    pub(super) fn take_withdrawn(&mut self, key: &LineKey) -> Option<Arc<Record>> {
-        self.lines.get_mut(key)?.withdrawn.take()
     }
 
     /// Counts the time since a set's last question.

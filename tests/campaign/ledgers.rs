@@ -19,6 +19,12 @@ pub(crate) const URL: &str = "url";
 /// What a ledger consists of; the shared memory beside it is made anew.
 const FILES: [&str; 2] = ["ledger.db", "ledger.db-wal"];
 
+/// A folder that ends with its owner, on a disk that is memory where there is one: nothing here outlives a crash of the
+/// machine, and SQLite asks the disk to write with every record.
+pub(crate) fn in_memory_if_possible() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// The files of a ledger at one moment, when nobody wrote.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Snapshot(Vec<(&'static str, Vec<u8>)>);

@@ -139,7 +139,7 @@ impl<'a> Stage<'a> {
         config: impl FnOnce(&Sim, &Path) -> String,
     ) -> Self {
         let sim = Sim::start(world).await;
-        let folder = tempfile::tempdir().unwrap();
+        let folder = ledgers::in_memory_if_possible();
         std::fs::write(folder.path().join("token"), "strong-password\n").unwrap();
         std::fs::write(folder.path().join("github"), PersonalToken::DEFAULT).unwrap();
         let config = config(&sim, folder.path());
@@ -176,9 +176,11 @@ impl<'a> Stage<'a> {
     /// Ends a program, whatever it is doing, and starts a new one in its place with this ledger, one of whose records is
     /// broken if that is said: then it is told which. What the old one has begun comes to nothing.
     pub(crate) async fn restart(&mut self, nth: usize, ledger: &Snapshot, broken: Option<usize>) -> Option<Line> {
-        drop(self.processes.remove(nth));
+        let old = self.processes.remove(nth).folder.clone();
         self.sim.give_up();
         self.quiet(None::<&JoinHandle<()>>).await;
+        // What it may still write there matters to nobody, and goes with the story.
+        let _ = std::fs::remove_dir_all(old);
         let folder = self.folders.next();
         ledger.write(&folder);
         let line = match broken {

@@ -169,7 +169,7 @@ impl Postgres {
 
     /// Where a database is for somebody.
     pub(crate) fn url_as(&self, user: &str, password: &str, database: &str) -> String {
-        format!("postgres://{user}:{password}@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://{user}:{password}@127.0.0.1:{}/{database}", self.port())
     }
 
     /// A connection of the test's own.
