@@ -13,9 +13,9 @@ async fn one_token_serves_fifty_callers() {
     let stage = Stage::app(private_world()).await;
     stage.sim.hold(Service::GitHub);
     let callers: Vec<_> = (1..=50)
-        .map(|walk| {
+        .map(|number| {
             let (github, now) = (Arc::clone(&stage.github), stage.clock.now());
-            tokio::spawn(async move { github.snapshot(branch("feature", walk), now).await.map(drop) })
+            tokio::spawn(async move { github.snapshot(branch(&format!("feature-{number}")), now).await.map(drop) })
         })
         .collect();
     stage.sim.wait_for(|counts| counts.rest == 1).await;
@@ -76,7 +76,7 @@ async fn a_new_token_is_given_a_moment_to_spread() {
     stage.sim.fail(Fault::once(Target::GraphQl, What::Status(403, refusal.to_owned())));
     let asked = tokio::spawn({
         let (github, now) = (Arc::clone(&stage.github), stage.clock.now());
-        async move { github.snapshot(branch("feature", 20), now).await.map(drop) }
+        async move { github.snapshot(branch("feature"), now).await.map(drop) }
     });
     stage.clock.sleeping_within(Duration::from_secs(2)).await;
     stage.advance(Duration::from_secs(2));

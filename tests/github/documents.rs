@@ -5,10 +5,12 @@ use lastgreen_sim::cost;
 use serde_json::json;
 
 #[test]
-fn every_document_is_valid_and_costs_one_point() {
+fn every_document_is_valid_and_costs_a_point_or_two() {
     for (name, text, variables) in documents() {
         let cost = cost(&text, &variables).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(cost.points, 1, "{name}: {cost:?}");
+        // A page of a hundred pull requests, each with its test merge and its head.
+        let points = if name == "pulls" { 2 } else { 1 };
+        assert_eq!(cost.points, points, "{name}: {cost:?}");
         assert!(cost.nodes <= 7_000, "{name}: {cost:?}");
     }
 }

@@ -14,14 +14,14 @@ use crate::stage::{Stage, branch, commit, private_world, repo, world};
 const NO_ANSWER: &str = "GitHub: no answer in time";
 
 /// Asks in a task of its own; further commits make it another question.
-fn asking(stage: &Stage, walk: u32) -> JoinHandle<Result<(), UpstreamError>> {
+fn asking(stage: &Stage, number: u32) -> JoinHandle<Result<(), UpstreamError>> {
     let (github, now) = (Arc::clone(&stage.github), stage.clock.now());
-    tokio::spawn(async move { github.snapshot(branch("feature", walk), now).await.map(drop) })
+    tokio::spawn(async move { github.snapshot(branch(&format!("feature-{number}")), now).await.map(drop) })
 }
 
 /// Whether a further question is answered.
-async fn is_answered(stage: &Stage, walk: u32) -> bool {
-    asking(stage, walk).await.unwrap().is_ok()
+async fn is_answered(stage: &Stage, number: u32) -> bool {
+    asking(stage, number).await.unwrap().is_ok()
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn a_turn_that_is_waited_for_is_not_used_when_github_is_down() {
     let stage = Stage::new(world()).await;
     stage.sim.fail(Fault::always(Target::GitHub, What::Hang));
     // As many as the pace allows at once, and as many again that wait for their turn.
-    let asked: Vec<_> = (1..=100).chain(1001..=1100).map(|walk| asking(&stage, walk)).collect();
+    let asked: Vec<_> = (1..=100).chain(1001..=1100).map(|number| asking(&stage, number)).collect();
     stage.sim.wait_hanging(100).await;
     stage.advance(Duration::from_secs(12));
     for one in asked {
@@ -84,8 +84,8 @@ async fn a_token_that_cannot_be_renewed_delays_nobody_for_long() {
     assert!(first.await.unwrap().is_err());
     // The old token serves, and its renewal is left alone for a while.
     stage.advance(Duration::from_secs(1));
-    for walk in 2..20 {
-        assert!(is_answered(&stage, walk).await, "{walk}");
+    for number in 2..20 {
+        assert!(is_answered(&stage, number).await, "{number}");
         stage.advance(Duration::from_secs(1));
     }
     assert_eq!(stage.sim.counts().tokens_minted, 2);
@@ -131,7 +131,7 @@ async fn github_is_well_unless_the_latest_question_says_otherwise() {
 async fn what_concerns_one_repository_is_not_held_against_another() {
     let stage = Stage::new(world()).await;
     let other = "myorg/other".parse().unwrap();
-    let ask = lastgreen::github::Ask { repo: other, ..branch("feature", 1) };
+    let ask = lastgreen::github::Ask { repo: other, ..branch("feature") };
     stage.github.snapshot(ask.clone(), crate::stage::NEVER).await.unwrap_err();
     assert!(stage.github.well_since(&ask.repo).is_none());
     assert!(stage.github.well_since(&repo()).is_some());

@@ -29,7 +29,7 @@ async fn inner() {
     std::fs::write(&token, "token").unwrap();
     let clock = ManualClock::new(SystemClock::new().wall());
     let github = client(&api, Auth::Token(token), &clock);
-    github.snapshot(branch("feature", 20), clock.now()).await.unwrap_err();
+    github.snapshot(branch("feature"), clock.now()).await.unwrap_err();
 }
 
 /// The first line that reaches a listener when `api` is asked in this environment.

@@ -50,7 +50,7 @@ async fn a_branch_comes_with_its_pull_requests_in_one_request() {
 #[tokio::test]
 async fn a_warm_snapshot_asks_nothing() {
     let stage = Stage::new(world()).await;
-    let ask = branch("feature", 20);
+    let ask = branch("feature");
     let asked = stage.clock.now();
     assert!(!stage.github.is_fresh(&ask, asked).await);
     stage.branch("feature").await.unwrap();
@@ -70,7 +70,7 @@ async fn fifty_callers_are_one_request() {
     let callers: Vec<_> = (0..50)
         .map(|_| {
             let (github, now) = (std::sync::Arc::clone(&stage.github), stage.clock.now());
-            tokio::spawn(async move { github.snapshot(branch("feature", 20), now).await.map(drop) })
+            tokio::spawn(async move { github.snapshot(branch("feature"), now).await.map(drop) })
         })
         .collect();
     stage.sim.wait_for(|counts| counts.github() == 1).await;

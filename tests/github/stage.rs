@@ -64,7 +64,7 @@ impl Stage {
     }
 
     pub(crate) async fn branch(&self, name: &str) -> Result<Arc<Snapshot>, UpstreamError> {
-        self.github.snapshot(branch(name, 20), self.clock.now()).await
+        self.github.snapshot(branch(name), self.clock.now()).await
     }
 
     pub(crate) async fn number(&self, number: u64) -> Result<Arc<Snapshot>, UpstreamError> {
@@ -97,8 +97,8 @@ pub(crate) fn client(api: &str, auth: Auth, clock: &ManualClock) -> GitHub {
     GitHub::new(options, Arc::new(clock.clone())).unwrap()
 }
 
-pub(crate) fn branch(name: &str, walk: u32) -> Ask {
-    Ask { repo: repo(), by: By::Branch(name.parse().unwrap()), walk }
+pub(crate) fn branch(name: &str) -> Ask {
+    Ask { repo: repo(), by: By::Branch(name.parse().unwrap()), walk: 20 }
 }
 
 pub(crate) fn repo() -> Repo {

@@ -57,7 +57,7 @@ async fn a_private_ca_is_trusted_where_the_configuration_names_it() {
         let trusts = ca_file.is_some();
         let options = Options { api: api.clone(), auth: Auth::Token(token.clone()), ca_file, pace };
         let github = GitHub::new(options, clock.clone()).unwrap();
-        let error = github.snapshot(branch("feature", 20), clock.now()).await.unwrap_err();
+        let error = github.snapshot(branch("feature"), clock.now()).await.unwrap_err();
         assert_eq!(error.kind, kind, "{error}");
         assert_eq!(error.message.contains("`caFile`"), !trusts, "{error}");
     }
