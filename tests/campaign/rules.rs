@@ -87,6 +87,30 @@ pub(crate) struct Rules {
     pub(crate) require: bool,
     pub(crate) auth: Auth,
     pub(crate) ledger: LedgerKind,
+    /// Whether lines are looked at before they are asked for.
+    pub(crate) ahead: Ahead,
+}
+
+/// When lines are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ahead {
+    /// When they are asked for.
+    Never,
+    /// With a question for another one.
+    WithQuestions,
+    /// In the background as well.
+    Always,
+}
+
+impl Ahead {
+    /// By the seed, and not by its dice: what else happens in a story does not hang on it.
+    pub(crate) fn by(seed: u64) -> Self {
+        match seed % 4 {
+            0 => Self::Always,
+            2 => Self::WithQuestions,
+            _ => Self::Never,
+        }
+    }
 }
 
 impl Rules {
@@ -101,6 +125,7 @@ impl Rules {
             require: rng.u8(..5) < 2,
             auth: [Auth::Anonymous, Auth::Anonymous, Auth::Bearer, Auth::OtherHost][rng.usize(..4)],
             ledger: if rng.u8(..5) == 0 { LedgerKind::Memory } else { LedgerKind::Sqlite },
+            ahead: Ahead::Never,
         }
     }
 
@@ -131,6 +156,7 @@ impl Rules {
         let checks = if is(Mutation::NoChecksPass) { "pass" } else { "wait" };
         let settle = if is(Mutation::SettleOff) { 0 } else { SETTLE.as_secs() };
         let settled = if is(Mutation::LongMemory) { "1h" } else { "5m" };
+        let ahead = self.ahead != Ahead::Never;
         let unlabelled = if is(Mutation::HeadTrusted) { "trustHead" } else { "refuse" };
         let within = if is(Mutation::LateAnswers) { 20 } else { ANSWER_WITHIN.as_secs() };
         let trust = if is(Mutation::TrustFromTheStart) { 0 } else { self.trust_after.as_secs() };
@@ -155,7 +181,7 @@ generators:
   preview:
     hold: {hold}
     forks: {forks}
-    refresh: {{ pending: 15s, settled: {settled} }}
+    refresh: {{ pending: 15s, settled: {settled}, ahead: {ahead} }}
     build:
       repository: {REPO}
       unlabelledTags: {unlabelled}

@@ -24,6 +24,7 @@ use lastgreen::{
     app::App,
     clock::{Clock as _, ManualClock},
     config::Config,
+    generator::Generator,
     ledger::Ledger,
 };
 use lastgreen_sim::{Counts, PersonalToken, Sim, World};
@@ -51,8 +52,9 @@ struct Process {
     folder: PathBuf,
     /// The way to the ledger that it shares.
     gate: Option<Gate>,
-    /// Whoever looks after that ledger.
-    keeping: Option<JoinHandle<()>>,
+    generator: Arc<Generator>,
+    /// What is done in the background.
+    background: Vec<JoinHandle<()>>,
 }
 
 impl Process {
@@ -65,19 +67,27 @@ impl Process {
         let config = &config.replace(ledgers::FOLDER, folder.to_str().unwrap());
         let (config, _) = Config::parse(config, "campaign.yaml").unwrap_or_else(|errors| panic!("{errors}\n{config}"));
         let app = App::build(config, Arc::new(clock.clone())).unwrap();
-        Self { router: app.plugin_router(), clock, ledger: Arc::clone(&app.ledger), folder, gate, keeping: None }
+        let generator = Arc::clone(app.generators.values().next().unwrap());
+        let (router, ledger) = (app.plugin_router(), Arc::clone(&app.ledger));
+        Self { router, clock, ledger, folder, gate, generator, background: Vec::new() }
     }
 
     /// Has the ledger looked after from now on.
     fn keep(&mut self) {
-        self.keeping = Some(tokio::spawn(Arc::clone(&self.ledger).keep(std::future::pending())));
+        self.background.push(tokio::spawn(Arc::clone(&self.ledger).keep(std::future::pending())));
+    }
+
+    /// Has kept fresh from now on what is asked for.
+    fn keep_fresh(&mut self) {
+        let generator = Arc::clone(&self.generator);
+        self.background.push(tokio::spawn(async move { generator.keep_fresh(std::future::pending()).await }));
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if let Some(keeping) = &self.keeping {
-            keeping.abort();
+        for task in &self.background {
+            task.abort();
         }
     }
 }
@@ -100,10 +110,14 @@ pub(crate) struct Stage<'a> {
     config: String,
     processes: Vec<Process>,
     shared: Option<Shared<'a>>,
+    /// Whether what is asked for is kept fresh in the background.
+    fresh: bool,
     /// How far the program's wall clock is from the world's.
     skew: TimeDelta,
     /// Whether a program may have something to do that nobody waits for.
     stirred: bool,
+    /// Whether something that hung was answered after all.
+    released: bool,
 }
 
 /// An answer as it came over HTTP.
@@ -136,6 +150,7 @@ impl<'a> Stage<'a> {
         world: World,
         programs: usize,
         shared: Option<Shared<'a>>,
+        fresh: bool,
         config: impl FnOnce(&Sim, &Path) -> String,
     ) -> Self {
         let sim = Sim::start(world).await;
@@ -151,8 +166,10 @@ impl<'a> Stage<'a> {
             config,
             processes: Vec::new(),
             shared,
+            fresh,
             skew: TimeDelta::zero(),
             stirred: false,
+            released: false,
         };
         for _ in 0..programs {
             let folder = stage.folders.next();
@@ -169,6 +186,9 @@ impl<'a> Stage<'a> {
         let mut process = self.sim.world(|world| Process::start(&self.config, folder, gate, world, self.skew));
         if self.shared.as_ref().is_some_and(|shared| shared.listening) {
             process.keep();
+        }
+        if self.fresh {
+            process.keep_fresh();
         }
         self.processes.push(process);
     }
@@ -237,8 +257,8 @@ impl<'a> Stage<'a> {
         if std::mem::take(&mut self.stirred) {
             self.quiet(None::<&JoinHandle<()>>).await;
         }
-        // Whoever looks after a shared ledger always waits, and may as well be late.
-        let beating = |stage: &Self| stage.processes.iter().any(|process| process.keeping.is_some());
+        // What is done in the background always waits, and may as well be late.
+        let beating = |stage: &Self| stage.processes.iter().any(|process| !process.background.is_empty());
         while let Some(away) = self.nearest().filter(|_| !beating(self) || self.sim.hanging() > 0) {
             step = away.max(2 * step).max(Duration::from_nanos(1));
             if self.now + step >= until {
@@ -280,6 +300,11 @@ impl<'a> Stage<'a> {
             }
             self.wait(rng);
         }
+    }
+
+    /// Whether something that hung was answered after all since this was asked last.
+    pub(crate) fn took_its_time(&mut self) -> bool {
+        std::mem::take(&mut self.released)
     }
 
     /// Asks, and hangs up before there is an answer, or with it. Tells what the ledger was at that moment.
@@ -329,6 +354,7 @@ impl<'a> Stage<'a> {
         self.advance(step.max(Duration::from_nanos(1)));
         // A service that is slow, not dead.
         if hanging && rng.u8(..8) == 0 {
+            self.released = true;
             self.sim.release(lastgreen_sim::Target::GitHub);
             self.sim.release(lastgreen_sim::Target::Registry);
             self.sim.release(lastgreen_sim::Target::Realm);

@@ -72,7 +72,7 @@ async fn a_few_at_a_time_and_a_question_beside_them() {
     let since = stage.clock.now();
     let ask = |name: String, urgency: urgency::Urgency| {
         let github = std::sync::Arc::clone(&stage.github);
-        tokio::spawn(urgency.scope(async move { github.snapshot(branch(&name, 20), since).await }))
+        tokio::spawn(urgency.scope(async move { github.snapshot(branch(&name), since).await }))
     };
     let ahead: Vec<_> = (0..10).map(|number| ask(format!("ahead-{number}"), urgency::Urgency::ahead())).collect();
     stage.sim.wait_for(|counts| counts.graphql == 3).await;

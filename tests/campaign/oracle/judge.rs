@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     hub::{At, Line, Question},
-    rules::{Hold, MEMORY},
+    rules::{Ahead, Hold, MEMORY},
     stage::Reply,
 };
 
@@ -150,6 +150,9 @@ impl Oracle {
         if standing == Standing::Held {
             return match &prior.account.known {
                 _ if prior.account.unheard || its_own => Ok(()),
+                // What is looked at ahead is recorded before anybody is told of it. That it is green, whole, the line's
+                // and no step back is judged all the same.
+                _ if self.rules.ahead != Ahead::Never => Ok(()),
                 Known::Item(last) if last == item => Ok(()),
                 _ if prior.account.also.as_ref() == Some(item) => Ok(()),
                 // What was answered as another kind of line is taken over when GitHub shows that line's history.

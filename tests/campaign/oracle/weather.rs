@@ -31,6 +31,11 @@ impl Weather {
         self.calm_from = self.calm_from.max(now + echo);
     }
 
+    /// Something that was asked before was answered after all.
+    pub(crate) fn spoke(&mut self, now: At) {
+        self.silent_from = now;
+    }
+
     /// How long all has been well.
     pub(crate) fn calm_for(&self, now: At) -> Duration {
         if self.active > 0 { Duration::ZERO } else { now.saturating_sub(self.calm_from) }

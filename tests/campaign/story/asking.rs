@@ -73,6 +73,9 @@ impl Story<'_> {
         let before = self.before_record(program).await;
         let reply = self.stage.ask(program, &parameters, &mut self.rng).await;
         let now = self.now();
+        if self.stage.took_its_time() {
+            self.world.oracle.weather.spoke(now);
+        }
         let heard = self.world.oracle.hears(program, &question, &reply, now);
         self.tell_answer(program, &question, &reply, heard.as_ref().ok().map(|answer| answer.standing));
         heard?;

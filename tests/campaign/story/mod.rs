@@ -16,7 +16,7 @@ use crate::{
     mutations::Mutation,
     oracle::Violation,
     report::{Log, Tally},
-    rules::{LedgerKind, Rules},
+    rules::{Ahead, LedgerKind, Rules},
     stage::{Shared, Stage},
     world::{Event, World},
 };
@@ -79,7 +79,7 @@ struct Story<'a> {
 impl<'a> Story<'a> {
     async fn begin(seed: u64, mutation: Option<Mutation>, databases: Option<&'a Databases>) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let mut rules = Rules::random(&mut rng);
+        let mut rules = Rules { ahead: Ahead::by(seed), ..Rules::random(&mut rng) };
         let mut shared = None;
         if let Some(databases) = databases.filter(|_| is_shared(seed) || mutation.is_some()) {
             let listening = mutation.is_none() && rng.bool();
@@ -95,7 +95,8 @@ impl<'a> Story<'a> {
         let mut begin = world.begin();
         rules.furnish(&mut begin);
         let programs = if shared.is_some() || mutation == Some(Mutation::LedgersApart) { 2 } else { 1 };
-        let stage = Stage::new(begin, programs, shared, |sim, folder| rules.config(sim, folder, mutation)).await;
+        let fresh = rules.ahead == Ahead::Always;
+        let stage = Stage::new(begin, programs, shared, fresh, |sim, folder| rules.config(sim, folder, mutation)).await;
         let mut log = Log::new(seed);
         log.add(Duration::ZERO, &format!("{rules:?}"));
         let mut story = Self {
