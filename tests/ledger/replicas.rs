@@ -147,6 +147,30 @@ async fn one_leads_and_the_other_takes_over() {
     beat_until_leading(&a).await;
 }
 
+#[tokio::test]
+async fn only_the_one_that_leads_keeps_fresh_what_is_asked_for() {
+    let Some(server) = Postgres::shared() else { return };
+    let mut stage = Stage::new().await;
+    stage.ahead = true;
+    let (a, b, _) = two(&server, &stage, "fresh").await;
+    assert_eq!((a.ledger.leads(), b.ledger.leads()), (true, false));
+    for (replica, looks) in [(&b, false), (&a, true)] {
+        replica.generator.settled().await;
+        stage.sim.reset_counts();
+        let generator = std::sync::Arc::clone(&replica.generator);
+        let fresh = tokio::spawn(async move { generator.keep_fresh(std::future::pending()).await });
+        // Its first look is due, and then what was asked for is.
+        for seconds in [11, 300, 11] {
+            tokio::task::yield_now().await;
+            replica.clock.advance(Duration::from_secs(seconds));
+            replica.clock.caught_up().await;
+            replica.generator.settled().await;
+        }
+        assert_eq!(stage.sim.counts().github() > 0, looks);
+        fresh.abort();
+    }
+}
+
 /// Lets time pass, beat by beat, until this one leads: the server may take a while to see that the other is gone.
 async fn beat_until_leading(replica: &Replica) {
     for _ in 0..1000 {

@@ -39,6 +39,8 @@ pub(crate) struct Stage {
     pub(crate) tag: &'static str,
     /// Further lines below the generator, indented by four.
     pub(crate) generator: &'static str,
+    /// Whether lines are looked at before they are asked for, which has stories of its own.
+    pub(crate) ahead: bool,
     /// Further keys of the ledger.
     pub(crate) ledger: &'static str,
 }
@@ -52,7 +54,7 @@ impl Stage {
         std::fs::write(folder.path().join("token"), "strong-password\n").unwrap();
         std::fs::write(folder.path().join("github"), PersonalToken::DEFAULT).unwrap();
         let sim = Sim::start(world).await;
-        Self { sim, folder, tag: "sha-{sha}", generator: "", ledger: "" }
+        Self { sim, folder, tag: "sha-{sha}", generator: "", ahead: false, ledger: "" }
     }
 
     /// The ledger's file, for those that are kept in one.
@@ -85,10 +87,10 @@ impl Stage {
     /// The configuration, with this about the ledger.
     pub(crate) fn config(&self, ledger: &str) -> String {
         let (folder, host, tag) = (self.folder.path().display(), self.sim.registry_host(), self.tag);
-        // What is looked at ahead has stories of its own.
+        let ahead = self.ahead;
         let generator = match self.generator.split_once("refresh: {") {
-            Some((before, after)) => format!("{before}refresh: {{ ahead: false,{after}"),
-            None => format!("{}\n    refresh: {{ ahead: false }}", self.generator),
+            Some((before, after)) => format!("{before}refresh: {{ ahead: {ahead},{after}"),
+            None => format!("{}\n    refresh: {{ ahead: {ahead} }}", self.generator),
         };
         format!(
             "listen: 127.0.0.1:0

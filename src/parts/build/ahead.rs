@@ -13,7 +13,11 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, future::join, stream};
+use futures_util::{
+    StreamExt as _,
+    future::{join, join_all},
+    stream,
+};
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{BuildPart, Outcome, Resolution, hot::Due, hot::Known};
@@ -76,8 +80,8 @@ impl BuildPart {
                 () = &mut end => return,
                 () = self.clock.sleep_until(until) => {}
             }
-            if self.options.ahead && leads() {
-                next = self.refresh_due();
+            if self.options.ahead {
+                next = self.look_over(leads());
             }
         }
     }
@@ -97,10 +101,14 @@ impl BuildPart {
         })
     }
 
-    /// Begins to look at what is due, and tells when something is due next.
-    fn refresh_due(self: &Arc<Self>) -> Option<Moment> {
+    /// Lets lines go that nobody asks for any more, and begins to look at what is due if this replica is the one to do
+    /// it. Tells when something is due next.
+    fn look_over(self: &Arc<Self>, leads: bool) -> Option<Moment> {
         let now = self.clock.now();
         let (next, finals) = self.hot.look_over(now);
+        if !leads {
+            return None;
+        }
         let sweeps = finals >= SWEEP_FROM;
         if sweeps {
             self.begin_sweep(None);
@@ -191,10 +199,10 @@ impl BuildPart {
         due.chunks(TOGETHER).map(<[_]>::to_vec).map(promise).collect()
     }
 
-    /// Keeps promises, and tells which lines could not be read.
+    /// Keeps promises, and tells which lines could not be read. None waits for its turn behind the others: a question
+    /// that waits for one makes it urgent, and how much is sent at once is decided where it is sent.
     async fn work(&self, promises: Vec<(Promise, Vec<Due>)>) -> Vec<Due> {
-        let works = promises.into_iter().map(|(promise, due)| self.keep(promise, due));
-        stream::iter(works).buffer_unordered(AT_ONCE / TOGETHER * 2).concat().await
+        join_all(promises.into_iter().map(|(promise, due)| self.keep(promise, due))).await.concat()
     }
 
     /// Reads some lines together, resolves them, and records what was found.
