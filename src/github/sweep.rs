@@ -146,7 +146,7 @@ impl GitHub {
 
     /// Begins to list the open pull requests of a repository, unless somebody does, or that failed a moment ago.
     /// Whoever asks for a line of it waits from now on until [`Sweep::planned`], but for the question that began it.
-    pub fn sweep(self: &Arc<Self>, repo: &Repo, begun_by: Option<By>) -> Option<Sweep> {
+    pub fn sweep(self: &Arc<Self>, repo: &Repo, begun_by: Option<&By>) -> Option<Sweep> {
         let way = self.on_its_way.of(repo);
         let now = self.clock.now();
         let begun = way.send_if_modified(|way| {
@@ -155,7 +155,7 @@ impl GitHub {
             }
             way.sweep = Some(now);
             way.unplanned = true;
-            way.begun_by.clone_from(&begun_by);
+            way.begun_by = begun_by.cloned();
             true
         });
         begun.then(|| Sweep { github: Arc::clone(self), repo: repo.clone(), way, listing: None, after: None })
@@ -264,7 +264,7 @@ impl Promise {
                 0 => USUAL_WALK,
                 walk => walk,
             };
-            if !self.way.borrow().odd.get(&number).is_some_and(|until| now < *until) {
+            if self.way.borrow().odd.get(&number).is_none_or(|until| *until <= now) {
                 rest.push((number, walk, wanted.by.clone()));
             }
         }

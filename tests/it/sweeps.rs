@@ -12,7 +12,7 @@ async fn with_pulls(count: u64, setup: Setup) -> (Stage, Vec<Digests>) {
     for number in 1..=count {
         stage.pull(number, &branch(number), &commit(number));
         digests.push(stage.images(&commit(number)));
-        stage.sim.world(|world| world.green(REPO, &commit(number)));
+        stage.sim.world(|world| world.green(REPO, commit(number)));
     }
     stage.pass(60);
     (stage, digests)
@@ -128,7 +128,7 @@ async fn what_happens_is_seen_in_time_however_it_is_read() {
     let keeping = stage.keep_fresh();
     are(&sweep(&stage, 12, by_number).await, &digests);
     // One job is run again, and fails; one branch is pushed to, and CI takes its time.
-    stage.sim.world(|world| world.red(REPO, &commit(3)));
+    stage.sim.world(|world| world.red(REPO, commit(3)));
     stage.push(&branch(5), "next");
     for _ in 0..10 {
         passing(&stage, 30).await;

@@ -61,7 +61,7 @@ impl BuildPart {
         // While most of a listing is fresh, what is missing is asked for alone.
         let listed_lately = listing.as_ref().is_some_and(|listing| now.since(listing.began) < self.options.settled / 2);
         if !in_memory && !listed_lately {
-            self.begin_sweep(Some(by));
+            self.begin_sweep(Some(&by));
         } else if let Some(listing) = listing {
             self.guess(&listing);
         }
@@ -117,7 +117,7 @@ impl BuildPart {
         if !due.is_empty() {
             let this = Arc::clone(self);
             let listing = self.github.listing(&self.options.repository);
-            let promises = self.promises(listing.as_ref(), due);
+            let promises = self.promises(listing.as_ref(), &due);
             self.spawn(async move {
                 let left = this.work(promises).await;
                 this.ask_alone(left).await;
@@ -127,7 +127,7 @@ impl BuildPart {
     }
 
     /// Begins a sweep, unless one is under way.
-    fn begin_sweep(self: &Arc<Self>, begun_by: Option<By>) {
+    fn begin_sweep(self: &Arc<Self>, begun_by: Option<&By>) {
         if let Some(sweep) = self.github.sweep(&self.options.repository, begun_by) {
             let this = Arc::clone(self);
             self.spawn(async move { this.sweep(sweep).await });
@@ -155,13 +155,13 @@ impl BuildPart {
                 }
             };
             let page = listing.pulls().iter().skip(std::mem::replace(&mut seen, listing.pulls().len()));
-            let listed = page.filter_map(|listed| due.remove(&By::Number(listed.pull.number))).collect();
-            works.extend(self.begin_work(&listing, listed));
+            let listed: Vec<_> = page.filter_map(|listed| due.remove(&By::Number(listed.pull.number))).collect();
+            works.extend(self.begin_work(&listing, &listed));
             if listing.complete {
                 // Only a complete listing tells what a bare name means.
                 let named: Vec<_> = due.keys().filter(|by| matches!(by, By::Branch(_))).cloned().collect();
-                let named = named.iter().filter_map(|by| due.remove(by)).collect();
-                works.extend(self.begin_work(&listing, named));
+                let named: Vec<_> = named.iter().filter_map(|by| due.remove(by)).collect();
+                works.extend(self.begin_work(&listing, &named));
             }
             self.guess(&listing);
             sweep.planned();
@@ -177,10 +177,10 @@ impl BuildPart {
     /// Reads what is likely to be asked next.
     fn guess(self: &Arc<Self>, listing: &Arc<Listing>) {
         let guesses = self.hot.guess(listing, self.clock.now());
-        drop(self.begin_work(listing, guesses));
+        drop(self.begin_work(listing, &guesses));
     }
 
-    fn begin_work(self: &Arc<Self>, listing: &Arc<Listing>, due: Vec<Due>) -> Option<JoinHandle<Vec<Due>>> {
+    fn begin_work(self: &Arc<Self>, listing: &Arc<Listing>, due: &[Due]) -> Option<JoinHandle<Vec<Due>>> {
         if due.is_empty() {
             return None;
         }
@@ -190,7 +190,7 @@ impl BuildPart {
     }
 
     /// Promises lines, some together, from this moment on.
-    fn promises(self: &Arc<Self>, listing: Option<&Arc<Listing>>, due: Vec<Due>) -> Vec<(Promise, Vec<Due>)> {
+    fn promises(self: &Arc<Self>, listing: Option<&Arc<Listing>>, due: &[Due]) -> Vec<(Promise, Vec<Due>)> {
         let repo = &self.options.repository;
         let promise = |due: Vec<Due>| {
             let wanted = due.iter().map(|due| due.wanted.clone()).collect();
