@@ -33,9 +33,7 @@ pub(crate) fn serve(file: &str) {
     // The server below axum writes these itself.
     let fields = fields.filter(|(name, _)| !matches!(*name, "content-length" | "date"));
     let headers: HeaderMap = fields
-        .map(|(name, value)| {
-            (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap())
-        })
+        .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
         .collect();
     let body = Bytes::from(body.to_owned());
     let handler = move || {
