@@ -49,7 +49,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// Crates that are known in few places, each with the beginnings of the paths that may name it.
 const AT_HOME: &[(&str, &[&str])] = &[
     ("octocrab", &["github/"]),
-    ("oci_distribution", &["registry/", "domain/image.rs"]),
+    ("oci_distribution", &["registry/"]),
     ("reqwest", &["github/", "registry/", "upstream/", "cli/ledger.rs"]),
     ("axum", &["http/", "app.rs"]),
     ("hyper", &["http/", "github/"]),

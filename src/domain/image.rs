@@ -8,6 +8,9 @@ use std::{
 
 use super::NameError;
 
+/// The longest name of a repository.
+const NAME_BYTES: usize = 255;
+
 /// An image's repository in a registry: `host/name`, without tag or digest.
 ///
 /// Grammar: the distribution specification's `<name>` and a host with an optional port.
@@ -49,19 +52,28 @@ impl FromStr for ImageName {
         // Before anything is known by its name: `Docker.io` is Docker Hub.
         let host = host.to_ascii_lowercase();
         // A host is told from a path component as Docker does; Docker Hub must be named too.
-        if !(host.contains('.') || host.contains(':') || host == "localhost") || !is_host(&host) {
-            return Err(error());
-        }
-        // The reference grammar itself is the library's; the tag only completes it.
-        let parsed: oci_distribution::Reference = format!("{host}/{name}:x").parse().map_err(|_| error())?;
-        if parsed.tag() != Some("x") || parsed.digest().is_some() || !text.ends_with(name) {
+        let told = host.contains('.') || host.contains(':') || host == "localhost";
+        // References do not know addresses in brackets.
+        if !told || !is_host(&host) || host.starts_with('[') || !name.split('/').all(is_component) {
             return Err(error());
         }
         // Docker Hub's one-part names live below `library/`, and its API has a host of its own.
-        let name = parsed.repository().to_owned();
         let host = if host == "index.docker.io" { "docker.io".to_owned() } else { host };
-        Ok(Self { host, name })
+        let is_official = host == "docker.io" && !name.contains('/');
+        let name = if is_official { format!("library/{name}") } else { name.to_owned() };
+        if name.len() > NAME_BYTES { Err(error()) } else { Ok(Self { host, name }) }
     }
+}
+
+/// Whether a text is one component of a repository's name: lower-case letters and digits, and between them one dot, one
+/// or two underscores, or any number of hyphens.
+///
+/// By hand, and not by the library: compiling its regular expression takes longer than all else at the start, and more
+/// memory than all else for good. A test holds the two together.
+fn is_component(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_between = |text: &str| matches!(text, "." | "_" | "__") || text.bytes().all(|byte| byte == b'-');
+    text.starts_with(plain) && text.ends_with(plain) && text.split(plain).all(is_between)
 }
 
 /// Whether a text is a host, with or without a port, as a URL takes it: what looks like a number is an address.
@@ -163,7 +175,41 @@ impl FromStr for Digest {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prelude::*, string::string_regex};
+
     use super::*;
+
+    /// What the library makes of an image whose host is one.
+    fn by_the_library(host: &str, name: &str) -> Option<String> {
+        let parsed: oci_distribution::Reference = format!("{host}/{name}:x").parse().ok()?;
+        let whole = parsed.tag() == Some("x") && parsed.digest().is_none();
+        whole.then(|| format!("{}/{}", parsed.registry(), parsed.repository()))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn names_are_those_of_the_library(
+            host in prop::sample::select(vec!["ghcr.io", "docker.io", "index.docker.io", "localhost:5000", "1.2.3.4:1"]),
+            name in string_regex("[a-c]{0,2}[._/-]{0,3}[a-cA0]{0,2}[._/-]{0,3}[a-c0:@é ]{0,2}").unwrap(),
+        ) {
+            let ours = format!("{host}/{name}").parse::<ImageName>().ok().map(|image| image.to_string());
+            prop_assert_eq!(ours, by_the_library(host, &name));
+        }
+    }
+
+    #[test]
+    fn names_are_as_long_as_the_library_s() {
+        for (host, long) in [("ghcr.io", 255), ("docker.io", 247)] {
+            for length in [long, long + 1] {
+                let name = "x".repeat(length);
+                let ours = format!("{host}/{name}").parse::<ImageName>().ok().map(|image| image.to_string());
+                assert_eq!(ours.is_some(), length == long);
+                assert_eq!(ours, by_the_library(host, &name));
+            }
+        }
+    }
 
     #[test]
     fn images_name_host_and_repository() {

@@ -95,7 +95,13 @@ impl Plugin {
             tracing::debug!(generator = %generator.name(), standing = %ready.standing(), "answered as before");
             return Ok(ready);
         }
-        let request = body::Request::parse(&body)?;
+        // What is not used is not carried: every future of a warm answer would have the room for this one.
+        Box::pin(self.look(generator, warm, &body)).await
+    }
+
+    /// What is not known to be still so is looked at.
+    async fn look(&self, generator: &Arc<Generator>, warm: &Warm, body: &[u8]) -> Result<Ready, Problem> {
+        let request = body::Request::parse(body)?;
         let question = Question::parse(&request.application_set_name, &request.parameters)
             .map_err(|error| Problem::BadQuestion(error.to_string()))?;
         let Answered { answer, repeat } = generator.answer(&question).await.map_err(Problem::Refused)?;
@@ -109,7 +115,7 @@ impl Plugin {
         );
         let ready = Ready::new(&answer);
         if let Some(repeat) = repeat {
-            warm.keep(&body, &ready, repeat, self.clock.now());
+            warm.keep(body, &ready, repeat, self.clock.now());
         }
         Ok(ready)
     }

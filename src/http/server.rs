@@ -1,13 +1,22 @@
 //! The server below the routers: HTTP/1 connections with time-outs, and an orderly end.
 
-use std::{convert::Infallible, future::Future, io, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
     http::{Request, Response},
 };
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{body::Incoming, rt::Timer as _, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -17,8 +26,8 @@ use tower::ServiceExt as _;
 
 use crate::clock::SharedClock;
 
-/// How long a connection may take to bring a request's head, idle time included. Argo CD keeps connections for 90 s,
-/// and a request sent on one that was just closed freezes its whole set.
+/// How long a connection may take at least, and twice that at most, to bring a request's head, idle time included. Argo
+/// CD keeps connections for 90 s, and a request sent on one that was just closed freezes its whole set.
 const IDLE: Duration = Duration::from_mins(2);
 
 /// How long requests under way may take after the end was asked for: longer than any answer is due.
@@ -84,19 +93,26 @@ pub async fn serve(
         // Answers are small and complete: waiting for more to send would only delay them.
         let _ = stream.set_nodelay(true);
         let service = service.clone();
+        let turns = Arc::new(AtomicU64::new(0));
+        let seen = Arc::clone(&turns);
         let service = service_fn(move |request| {
-            let answer = service.answer(request);
-            async move { Ok::<_, Infallible>(answer.await) }
+            let (answer, turns) = (service.answer(request), Arc::clone(&turns));
+            turns.fetch_add(1, Ordering::Relaxed);
+            async move {
+                let answer = answer.await;
+                turns.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, Infallible>(answer)
+            }
         });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(IDLE)
-            .max_buf_size(64 * 1024)
-            .serve_connection(TokioIo::new(stream), service);
+        let connection = http1::Builder::new().max_buf_size(64 * 1024).serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended badly");
+            tokio::select! {
+                biased;
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended badly");
+                },
+                () = idle(&seen, async || TokioTimer::new().sleep(IDLE).await) => tracing::debug!("a connection was closed: nobody asked anything on it"),
             }
         });
     }
@@ -106,4 +122,34 @@ pub async fn serve(
         () = clock.sleep_until(clock.now() + drain) => tracing::warn!("requests under way were cut off"),
     }
     Ok(())
+}
+
+/// Completes when a connection brought no request for long; `turns` counts the beginnings and ends of requests. One look
+/// every now and then, for a timer of each request would cost more than the answer from memory.
+async fn idle(turns: &AtomicU64, mut rest: impl AsyncFnMut()) {
+    let mut before = None;
+    loop {
+        let now = turns.load(Ordering::Relaxed);
+        let is_waiting = now % 2 == 0;
+        if is_waiting && before == Some(now) {
+            return;
+        }
+        before = Some(now);
+        rest().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_is_idle_when_nothing_was_asked_for_long() {
+        let turns = AtomicU64::new(0);
+        // Asked and answered, asked again, still under way, answered, nothing, nothing.
+        let mut then = [2, 3, 3, 4, 4, 4].into_iter();
+        let rest = async || turns.store(then.next().unwrap(), Ordering::Relaxed);
+        idle(&turns, rest).await;
+        assert_eq!(then.count(), 1);
+    }
 }

@@ -60,6 +60,32 @@ async fn who_hears_nothing_reads_before_it_answers() {
 }
 
 #[tokio::test]
+async fn what_is_given_again_without_a_look_ends_with_what_another_has_recorded() {
+    let Some(server) = Postgres::shared() else { return };
+    for hears in [true, false] {
+        let mut stage = Stage::new().await;
+        stage.ledger = ", trustAfter: 0s";
+        let (a, mut b, old) = two(&server, &stage, if hears { "again_hearing" } else { "again_deaf" }).await;
+        for _ in 0..2 {
+            b.ask("feature").await.is(&old, "fresh");
+        }
+        if hears {
+            let version = b.ledger.version(&b.key(1));
+            let new = recorded(&stage, &a).await;
+            until("the other hears of it", || b.ledger.version(&b.key(1)) > version).await;
+            b.ask("feature").await.is(&new, "fresh");
+        } else {
+            b.deaf().await;
+            let new = recorded(&stage, &a).await;
+            b.clock.advance(Duration::from_millis(100));
+            b.ask("feature").await.is(&old, "fresh");
+            b.clock.advance(Duration::from_millis(900));
+            b.ask("feature").await.is(&new, "fresh");
+        }
+    }
+}
+
+#[tokio::test]
 async fn who_is_slow_does_not_bring_back_what_another_has_replaced() {
     let Some(server) = Postgres::shared() else { return };
     for hears in [true, false] {
