@@ -130,7 +130,7 @@ async fn idle(turns: &AtomicU64, mut rest: impl AsyncFnMut()) {
     let mut before = None;
     loop {
         let now = turns.load(Ordering::Relaxed);
-        let is_waiting = now % 2 == 0;
+        let is_waiting = now.is_multiple_of(2);
         if is_waiting && before == Some(now) {
             return;
         }
