@@ -22,7 +22,8 @@ pub struct Listed {
     pub github_time: DateTime<Utc>,
 }
 
-/// The open pull requests, newest first, as far as they were read.
+/// The open pull requests, newest first, as far as they were read. Pages are shared: a listing with one more of them
+/// costs no more than that one.
 #[derive(Clone, Debug)]
 pub struct Listing {
     /// When its first page was asked for: of what was open then, nothing is missing once it is complete.
@@ -31,7 +32,15 @@ pub struct Listing {
     pub repository: Repository,
     /// Whether it has all of them.
     pub complete: bool,
-    pulls: Vec<Arc<Listed>>,
+    pages: Vec<Arc<Page>>,
+}
+
+/// Some of them, in their order.
+#[derive(Debug, Default)]
+struct Page {
+    /// How many are on the pages before it.
+    before: usize,
+    pulls: Vec<Listed>,
     by_number: HashMap<u64, usize>,
     by_branch: HashMap<Branch, Vec<usize>>,
 }
@@ -39,51 +48,63 @@ pub struct Listing {
 impl Listing {
     /// A listing without a page.
     pub fn new(began: Moment, repository: Repository) -> Self {
-        Self {
-            began,
-            repository,
-            complete: false,
-            pulls: Vec::new(),
-            by_number: HashMap::new(),
-            by_branch: HashMap::new(),
-        }
+        Self { began, repository, complete: false, pages: Vec::new() }
     }
 
-    /// Adds a page. A pull request that moved to it from an earlier one is kept as it is on this.
-    pub fn add(&mut self, page: Vec<Listed>) {
-        for listed in page {
-            let listed = Arc::new(listed);
-            if let Some(at) = self.by_number.get(&listed.pull.number) {
-                self.pulls[*at] = listed;
-                continue;
+    /// Adds a page. A pull request that is known from an earlier one stays where it is.
+    pub fn add(&mut self, listed: Vec<Listed>) {
+        let mut page = Page { before: self.len(), ..Page::default() };
+        for listed in listed {
+            let number = listed.pull.number;
+            if self.position(number).is_none() && !page.by_number.contains_key(&number) {
+                let at = page.pulls.len();
+                page.by_number.insert(number, at);
+                page.by_branch.entry(listed.pull.branch.clone()).or_default().push(at);
+                page.pulls.push(listed);
             }
-            let at = self.pulls.len();
-            self.by_number.insert(listed.pull.number, at);
-            self.by_branch.entry(listed.pull.branch.clone()).or_default().push(at);
-            self.pulls.push(listed);
         }
+        self.pages.push(Arc::new(page));
+    }
+
+    /// How many were read.
+    pub fn len(&self) -> usize {
+        self.pages.last().map_or(0, |page| page.before + page.pulls.len())
+    }
+
+    /// Whether none was read.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// All that were read.
-    pub fn pulls(&self) -> &[Arc<Listed>] {
-        &self.pulls
+    pub fn pulls(&self) -> impl Iterator<Item = &Listed> {
+        self.pages.iter().flat_map(|page| &page.pulls)
+    }
+
+    /// The one that stands there.
+    pub fn at(&self, position: usize) -> Option<&Listed> {
+        let page = self.pages.partition_point(|page| page.before + page.pulls.len() <= position);
+        let page = self.pages.get(page)?;
+        page.pulls.get(position - page.before)
     }
 
     /// Where a pull request stands.
     pub fn position(&self, number: u64) -> Option<usize> {
-        self.by_number.get(&number).copied()
+        self.pages.iter().find_map(|page| Some(page.before + page.by_number.get(&number)?))
     }
 
     /// A pull request by its number.
-    pub fn by_number(&self, number: u64) -> Option<&Arc<Listed>> {
-        self.pulls.get(self.position(number)?)
+    pub fn by_number(&self, number: u64) -> Option<&Listed> {
+        self.at(self.position(number)?)
     }
 
     /// The pull request that a bare branch name means for sure: the only open one with this head, and the repository's
     /// own. A fork's may have an own branch of the same name beside it.
-    pub fn only_own(&self, branch: &Branch) -> Option<&Arc<Listed>> {
-        match self.by_branch.get(branch)?.as_slice() {
-            [at] if self.complete => self.pulls.get(*at).filter(|listed| !listed.pull.from_fork),
+    pub fn only_own(&self, branch: &Branch) -> Option<&Listed> {
+        let named = self.pages.iter().filter_map(|page| Some((page, page.by_branch.get(branch)?)));
+        let mut named = named.flat_map(|(page, at)| at.iter().filter_map(|at| page.pulls.get(*at)));
+        match (named.next(), named.next()) {
+            (Some(only), None) if self.complete && !only.pull.from_fork => Some(only),
             _ => None,
         }
     }
@@ -126,7 +147,11 @@ mod tests {
         for branch in ["twice", "fork", "none"] {
             assert_eq!(own(&listing, branch), None, "{branch}");
         }
-        assert_eq!(listing.pulls().len(), 4);
+        assert_eq!((listing.len(), listing.pulls().count()), (4, 4));
         assert_eq!(listing.position(2), Some(2));
+        let numbers = |positions: std::ops::Range<usize>| {
+            positions.map(|position| listing.at(position).map(|listed| listed.pull.number)).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(0..5), [Some(4), Some(3), Some(2), Some(1), None]);
     }
 }

@@ -201,7 +201,7 @@ impl Sweep {
         let listing = Arc::new(listing.clone());
         self.way.send_modify(|way| {
             // What was listed before is of use until there is as much again.
-            let more = |known: &Arc<Listing>| known.complete && known.pulls().len() > listing.pulls().len();
+            let more = |known: &Arc<Listing>| known.complete && known.len() > listing.len();
             if listing.complete || !way.listing.as_ref().is_some_and(more) {
                 way.listing = Some(Arc::clone(&listing));
             }

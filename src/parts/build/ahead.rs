@@ -154,7 +154,7 @@ impl BuildPart {
                     return;
                 }
             };
-            let page = listing.pulls().iter().skip(std::mem::replace(&mut seen, listing.pulls().len()));
+            let page = listing.pulls().skip(std::mem::replace(&mut seen, listing.len()));
             let listed: Vec<_> = page.filter_map(|listed| due.remove(&By::Number(listed.pull.number))).collect();
             works.extend(self.begin_work(&listing, &listed));
             if listing.complete {

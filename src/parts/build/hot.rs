@@ -176,14 +176,13 @@ impl Hot {
         if free * 2 < state.guesses {
             return Vec::new();
         }
-        let pulls = listing.pulls();
         let order: Box<dyn Iterator<Item = usize>> = if let (true, Some(last)) = (state.backwards, last) {
             Box::new((0..last).rev())
         } else {
-            Box::new(last.map_or(0, |last| last + 1)..pulls.len())
+            Box::new(last.map_or(0, |last| last + 1)..listing.len())
         };
         let mut due = Vec::new();
-        for listed in order.filter_map(|at| pulls.get(at)) {
+        for listed in order.filter_map(|at| listing.at(at)) {
             if due.len() >= free || state.lines.len() >= CAPACITY {
                 break;
             }
