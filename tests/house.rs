@@ -55,7 +55,7 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("hyper", &["http/", "github/"]),
     ("hyper_util", &["http/", "github/"]),
     ("sqlx", &["ledger/store"]),
-    ("moka", &["upstream/", "parts/build/sightings.rs", "parts/build/stillness.rs"]),
+    ("moka", &["upstream/"]),
     ("governor", &["upstream/"]),
     ("clap", &["cli.rs", "cli/", "main.rs"]),
     ("anyhow", &["app.rs", "cli.rs", "cli/"]),

@@ -23,9 +23,10 @@ pub struct BuiltImage {
     pub built_from: CommitSha,
 }
 
-/// Every image that the configuration wants, by its key. Never empty, never partial.
+/// Every image that the configuration wants, by its key. Never empty, never partial. In the order of the keys: there are
+/// few of them, and as many of these as there are lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Images(BTreeMap<String, BuiltImage>);
+pub struct Images(Box<[(Box<str>, BuiltImage)]>);
 
 impl Images {
     /// The images, if each of `wanted` was found and there is at least one.
@@ -34,22 +35,31 @@ impl Images {
         found: BTreeMap<String, BuiltImage>,
     ) -> Option<Self> {
         let all = wanted.into_iter().all(|key| found.contains_key(key));
-        (all && !found.is_empty()).then_some(Self(found))
+        if all { Self::recorded(found) } else { None }
     }
 
     /// The images of a build that was recorded, perhaps under another configuration, if there is at least one.
     pub(crate) fn recorded(images: BTreeMap<String, BuiltImage>) -> Option<Self> {
+        let images: Box<[_]> = images.into_iter().map(|(key, image)| (key.into(), image)).collect();
         (!images.is_empty()).then_some(Self(images))
+    }
+
+    /// These with others in the place of their own of the same keys.
+    fn with(&self, others: impl IntoIterator<Item = (Box<str>, BuiltImage)>) -> Self {
+        let mut all: BTreeMap<_, _> = self.0.iter().cloned().collect();
+        all.extend(others);
+        Self(all.into_iter().collect())
     }
 
     /// The image with that key.
     pub fn get(&self, key: &str) -> Option<&BuiltImage> {
-        self.0.get(key)
+        let at = self.0.binary_search_by(|(known, _)| (**known).cmp(key)).ok()?;
+        Some(&self.0[at].1)
     }
 
     /// All images by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &BuiltImage)> {
-        self.0.iter().map(|(key, image)| (key.as_str(), image))
+        self.0.iter().map(|(key, image)| (&**key, image))
     }
 }
 
@@ -80,9 +90,8 @@ impl Build {
     /// This build with these images in the place of its own of the same keys.
     #[must_use]
     pub(crate) fn with_images(&self, images: BTreeMap<String, BuiltImage>) -> Self {
-        let mut all = self.images.0.clone();
-        all.extend(images);
-        Self { images: Images(all), ..*self }
+        let images = images.into_iter().map(|(key, image)| (key.into(), image));
+        Self { images: self.images.with(images), ..*self }
     }
 
     /// This build with those images of `other` that it lacks, if they are of the same one.
@@ -91,9 +100,7 @@ impl Build {
         if !self.is_of(other) {
             return self.clone();
         }
-        let mut images = other.images.0.clone();
-        images.extend(self.images.0.clone());
-        Self { images: Images(images), ..*self }
+        Self { images: other.images.with(self.images.0.iter().cloned()), ..*self }
     }
 
     /// Whether both are of the same commit, and of the same test merge of it.

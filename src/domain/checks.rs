@@ -1,4 +1,6 @@
-//! What CI said of a commit, as plain data.
+//! What CI said of a commit, as plain data. Commits are many and the words of their checks the same: those are shared.
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
@@ -8,11 +10,11 @@ pub struct Check {
     /// Who reported it.
     pub source: Source,
     /// The check run's name or the status' context.
-    pub name: String,
+    pub name: Arc<str>,
     /// What it came to.
     pub state: CheckState,
     /// GitHub's own word for it in lower case (`success`, `timed_out`, `in_progress`), for people.
-    pub word: String,
+    pub word: Arc<str>,
     /// What decides which of several is the newest: when it was started, else when its suite was made. A run that
     /// was queued but not started has none and is the newest.
     pub started_at: Option<DateTime<Utc>>,
@@ -30,9 +32,9 @@ pub enum Source {
         /// The app's number.
         app: Option<u64>,
         /// The workflow's name.
-        workflow: Option<String>,
+        workflow: Option<Arc<str>>,
         /// `push`, `pull_request`, …
-        event: Option<String>,
+        event: Option<Arc<str>>,
     },
     /// A commit status.
     Status,

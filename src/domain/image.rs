@@ -4,6 +4,7 @@ use std::{
     fmt,
     net::{Ipv4Addr, Ipv6Addr},
     str::FromStr,
+    sync::Arc,
 };
 
 use super::NameError;
@@ -16,19 +17,20 @@ const NAME_BYTES: usize = 255;
 /// Grammar: the distribution specification's `<name>` and a host with an optional port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ImageName {
-    host: String,
-    name: String,
+    text: Arc<str>,
+    /// Where the host ends.
+    slash: usize,
 }
 
 impl ImageName {
     /// The registry's host, with its port where one was given.
     pub fn host(&self) -> &str {
-        &self.host
+        &self.text[..self.slash]
     }
 
     /// The repository's name inside the registry.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.text[self.slash + 1..]
     }
 
     /// The image pinned by digest, as `image:` lines and kustomize take it.
@@ -39,7 +41,7 @@ impl ImageName {
 
 impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.host, self.name)
+        f.write_str(&self.text)
     }
 }
 
@@ -61,7 +63,10 @@ impl FromStr for ImageName {
         let host = if host == "index.docker.io" { "docker.io".to_owned() } else { host };
         let is_official = host == "docker.io" && !name.contains('/');
         let name = if is_official { format!("library/{name}") } else { name.to_owned() };
-        if name.len() > NAME_BYTES { Err(error()) } else { Ok(Self { host, name }) }
+        if name.len() > NAME_BYTES {
+            return Err(error());
+        }
+        Ok(Self { text: format!("{host}/{name}").into(), slash: host.len() })
     }
 }
 
@@ -103,7 +108,7 @@ pub(crate) fn is_host(text: &str) -> bool {
 
 /// A tag: `[A-Za-z0-9_][A-Za-z0-9._-]{0,127}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Tag(String);
+pub struct Tag(Arc<str>);
 
 impl Tag {
     /// The tag.
@@ -126,13 +131,13 @@ impl FromStr for Tag {
         let legal = text.len() <= 128
             && text.bytes().next().is_some_and(word)
             && text.bytes().all(|byte| word(byte) || byte == b'.' || byte == b'-');
-        if legal { Ok(Self(text.to_owned())) } else { Err(NameError::new("a legal tag", text)) }
+        if legal { Ok(Self(text.into())) } else { Err(NameError::new("a legal tag", text)) }
     }
 }
 
 /// A content digest: `sha256:` and 64 lower-case hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Digest(String);
+pub struct Digest(Arc<str>);
 
 impl Digest {
     /// The digest with its algorithm.
@@ -148,7 +153,7 @@ impl Digest {
         for byte in sha2::Sha256::digest(bytes) {
             write!(text, "{byte:02x}").expect("writing to a string cannot fail");
         }
-        Self(text)
+        Self(text.into())
     }
 }
 
@@ -165,11 +170,7 @@ impl FromStr for Digest {
         let legal = text
             .strip_prefix("sha256:")
             .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
-        if legal {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(NameError::new("a digest as `sha256:` and 64 hex digits", text))
-        }
+        if legal { Ok(Self(text.into())) } else { Err(NameError::new("a digest as `sha256:` and 64 hex digits", text)) }
     }
 }
 

@@ -1,31 +1,34 @@
 //! Names of GitHub's things: repository, branch, pull request, commit. Parsing is the only door.
+//!
+//! A name is held in many places at once, by caches, sets and records: its text is shared by all of its clones.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
 /// A repository's owner and name, `owner/name`, compared without regard to case as GitHub does.
 #[derive(Clone, Debug)]
 pub struct Repo {
-    owner: String,
-    name: String,
+    text: Arc<str>,
+    /// Where the owner ends.
+    slash: usize,
 }
 
 impl Repo {
     /// The owner, an organisation or a user.
     pub fn owner(&self) -> &str {
-        &self.owner
+        &self.text[..self.slash]
     }
 
     /// The name without its owner.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.text[self.slash + 1..]
     }
 }
 
 impl PartialEq for Repo {
     fn eq(&self, other: &Self) -> bool {
-        self.owner.eq_ignore_ascii_case(&other.owner) && self.name.eq_ignore_ascii_case(&other.name)
+        self.text.eq_ignore_ascii_case(&other.text)
     }
 }
 
@@ -33,7 +36,7 @@ impl Eq for Repo {}
 
 impl std::hash::Hash for Repo {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        for byte in self.owner.bytes().chain([b'/']).chain(self.name.bytes()) {
+        for byte in self.text.bytes() {
             state.write_u8(byte.to_ascii_lowercase());
         }
     }
@@ -41,7 +44,7 @@ impl std::hash::Hash for Repo {
 
 impl fmt::Display for Repo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.owner, self.name)
+        f.write_str(&self.text)
     }
 }
 
@@ -61,13 +64,13 @@ impl FromStr for Repo {
         if !plain(owner, b"-_") || !plain(name, b"-_.") {
             return Err(error());
         }
-        Ok(Self { owner: owner.to_owned(), name: name.to_owned() })
+        Ok(Self { text: text.into(), slash: owner.len() })
     }
 }
 
 /// A branch's name without `refs/heads/`; any name that git takes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Branch(String);
+pub struct Branch(Arc<str>);
 
 impl Branch {
     /// The longest name in bytes that is looked at.
@@ -111,7 +114,7 @@ impl FromStr for Branch {
             && text
                 .split('/')
                 .all(|part| !part.is_empty() && !part.starts_with('.') && part.strip_suffix(".lock").is_none());
-        if legal { Ok(Self(text.to_owned())) } else { Err(NameError::new("a branch name that git accepts", text)) }
+        if legal { Ok(Self(text.into())) } else { Err(NameError::new("a branch name that git accepts", text)) }
     }
 }
 

@@ -148,7 +148,7 @@ pub fn judge(commit: &Commit, policy: &CiPolicy, time: ReadTime) -> Verdict {
         .collect();
     let named = |wanted| {
         let mut names: Vec<_> =
-            counting.iter().filter(|(_, state)| *state == wanted).map(|(check, _)| check.name.clone()).collect();
+            counting.iter().filter(|(_, state)| *state == wanted).map(|(check, _)| check.name.to_string()).collect();
         names.sort();
         names.dedup();
         names
@@ -188,10 +188,7 @@ pub fn roles<'a>(commit: &'a Commit, policy: &CiPolicy) -> Vec<JudgedCheck<'a>> 
     commit
         .checks
         .iter()
-        .map(|check| JudgedCheck {
-            check,
-            role: role(check, newest.get(&(&check.source, check.name.as_str())), policy),
-        })
+        .map(|check| JudgedCheck { check, role: role(check, newest.get(&(&check.source, &*check.name)), policy) })
         .collect()
 }
 
@@ -220,7 +217,7 @@ fn considered<'a>(commit: &'a Commit, policy: &CiPolicy) -> impl Iterator<Item =
 fn newest(commit: &Commit) -> BTreeMap<(&Source, &str), &Check> {
     let mut newest: BTreeMap<_, &Check> = BTreeMap::new();
     for check in &commit.checks {
-        let slot = newest.entry((&check.source, check.name.as_str())).or_insert(check);
+        let slot = newest.entry((&check.source, &*check.name)).or_insert(check);
         if age_order(check) > age_order(slot) {
             *slot = check;
         }

@@ -1,6 +1,9 @@
 //! From GitHub's data to the domain's.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     ChecksPage,
@@ -22,6 +25,22 @@ impl From<wire::NoCursor> for UpstreamError {
 #[derive(Default)]
 pub(super) struct Mapper {
     seen: HashMap<CommitSha, Arc<Commit>>,
+    words: Words,
+}
+
+/// Words that an answer says again and again, each kept once.
+#[derive(Default)]
+pub(super) struct Words(HashSet<Arc<str>>);
+
+impl Words {
+    fn one(&mut self, word: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(word) {
+            return Arc::clone(known);
+        }
+        let word: Arc<str> = word.into();
+        self.0.insert(Arc::clone(&word));
+        word
+    }
 }
 
 impl Mapper {
@@ -52,7 +71,8 @@ impl Mapper {
 
     fn commit(&mut self, commit: wire::Commit) -> Result<Arc<Commit>, UpstreamError> {
         let sha = commit.oid.0;
-        let page = commit.status_check_rollup.map(checks).transpose()?.unwrap_or_default();
+        let page = commit.status_check_rollup.map(|rollup| checks(rollup, &mut self.words)).transpose()?;
+        let page = page.unwrap_or_default();
         let parents = parents(&commit.parents);
         let commit = Arc::new(Commit { sha, parents, checks: page.checks, more_checks: page.more });
         match self.seen.get(&sha) {
@@ -114,9 +134,9 @@ pub(super) fn facts(facts: wire::Facts) -> Result<Option<CommitFacts>, UpstreamE
     Ok(Some(CommitFacts { sha: sha.0, parents: parents(&linked), headline, by_github }))
 }
 
-pub(super) fn checks(mut rollup: wire::Rollup) -> Result<ChecksPage, UpstreamError> {
+pub(super) fn checks(mut rollup: wire::Rollup, words: &mut Words) -> Result<ChecksPage, UpstreamError> {
     let more = rollup.contexts.more()?;
-    Ok(ChecksPage { checks: rollup.contexts.nodes.into_iter().map(check).collect(), more })
+    Ok(ChecksPage { checks: rollup.contexts.nodes.into_iter().map(|context| check(context, words)).collect(), more })
 }
 
 /// Three are asked for: a commit with more (an octopus merge) is told from an ordinary merge all the same.
@@ -124,9 +144,9 @@ fn parents(parents: &wire::Nodes<wire::Parent>) -> Vec<CommitSha> {
     parents.nodes.iter().map(|parent| parent.oid.0).collect()
 }
 
-fn check(context: Context) -> Check {
+fn check(context: Context, words: &mut Words) -> Check {
     match context {
-        Context::CheckRun(run) => check_run(run),
+        Context::CheckRun(run) => check_run(run, words),
         Context::StatusContext(status) => Check {
             source: Source::Status,
             state: match status.state.as_str() {
@@ -134,17 +154,17 @@ fn check(context: Context) -> Check {
                 "FAILURE" | "ERROR" => CheckState::Failed,
                 _ => CheckState::Pending,
             },
-            word: status.state.to_ascii_lowercase(),
-            name: status.context,
+            word: words.one(&status.state.to_ascii_lowercase()),
+            name: words.one(&status.context),
             started_at: Some(status.created_at.0),
             changed_at: Some(status.created_at.0),
             id: 0,
         },
         Context::Unknown => Check {
             source: Source::Status,
-            name: "a check of an unknown kind".to_owned(),
+            name: words.one("a check of an unknown kind"),
             state: CheckState::Pending,
-            word: "unknown".to_owned(),
+            word: words.one("unknown"),
             started_at: None,
             changed_at: None,
             id: 0,
@@ -152,7 +172,7 @@ fn check(context: Context) -> Check {
     }
 }
 
-fn check_run(run: wire::CheckRun) -> Check {
+fn check_run(run: wire::CheckRun, words: &mut Words) -> Check {
     let completed = run.status == "COMPLETED";
     let conclusion = run.conclusion.as_deref().filter(|_| completed);
     let state = match conclusion {
@@ -161,14 +181,15 @@ fn check_run(run: wire::CheckRun) -> Check {
         Some("FAILURE" | "TIMED_OUT" | "CANCELLED" | "ACTION_REQUIRED" | "STARTUP_FAILURE") => CheckState::Failed,
         _ => CheckState::Pending,
     };
-    let word = conclusion.unwrap_or(&run.status).to_ascii_lowercase();
+    let word = words.one(&conclusion.unwrap_or(&run.status).to_ascii_lowercase());
     let suite = run.check_suite;
     let started = run.started_at.map(|time| time.0);
     let created = suite.created_at.0;
-    let (workflow, event) = suite.workflow_run.map(|run| (run.workflow.name, run.event)).unzip();
+    let run_of = suite.workflow_run.map(|run| (words.one(&run.workflow.name), words.one(&run.event)));
+    let (workflow, event) = run_of.unzip();
     Check {
         source: Source::Run { app: suite.app.and_then(|app| app.database_id), workflow, event },
-        name: run.name,
+        name: words.one(&run.name),
         state,
         word,
         started_at: started.or_else(|| completed.then_some(created)),
@@ -189,7 +210,7 @@ mod tests {
             "conclusion": conclusion, "startedAt": started, "completedAt": null,
             "checkSuite": { "createdAt": "2026-11-01T10:00:00Z", "app": { "databaseId": 15368 }, "workflowRun": null },
         });
-        check(serde_json::from_value(run).unwrap())
+        check(serde_json::from_value(run).unwrap(), &mut Words::default())
     }
 
     #[test]
@@ -222,7 +243,7 @@ mod tests {
             ("WHATEVER", json!(null), CheckState::Pending, "whatever"),
         ] {
             let check = run(status, &conclusion, &json!(null));
-            assert_eq!((check.state, check.word.as_str()), (state, word));
+            assert_eq!((check.state, &*check.word), (state, word));
         }
     }
 
@@ -245,9 +266,14 @@ mod tests {
             ("NEW", CheckState::Pending),
         ] {
             let status = json!({ "__typename": "StatusContext", "context": "ci", "state": state, "createdAt": "2026-11-01T10:00:00Z" });
-            assert_eq!(check(serde_json::from_value(status).unwrap()).state, expected, "{state}");
+            assert_eq!(
+                check(serde_json::from_value(status).unwrap(), &mut Words::default()).state,
+                expected,
+                "{state}"
+            );
         }
-        let unknown = check(serde_json::from_value(json!({ "__typename": "Oracle", "mood": "bad" })).unwrap());
+        let unknown = json!({ "__typename": "Oracle", "mood": "bad" });
+        let unknown = check(serde_json::from_value(unknown).unwrap(), &mut Words::default());
         assert_eq!(unknown.state, CheckState::Pending);
     }
 }

@@ -93,13 +93,14 @@ impl Reader {
             variables.insert(format!("n{i}"), i32::try_from(*number).unwrap_or(i32::MAX).into());
             variables.insert(format!("w{i}"), (*walk).clamp(1, 100).into());
         }
+        let mut mapper = Mapper::default();
         let document = documents::together(wanted.len());
         let (answer, grant, mut found): (_, _, wire::ManyPulls) =
             self.repository(repo, &document, Value::Object(variables)).await?;
         let mut snapshots = Vec::with_capacity(wanted.len());
         for (i, (number, _)) in wanted.iter().enumerate() {
             let Some(Some(pull)) = found.pulls.remove(&format!("p{i}")) else { continue };
-            let Ok(snapshot) = of_pull(&answer, &found.identity, Some(pull)) else { continue };
+            let Ok(snapshot) = of_pull(&answer, &found.identity, Some(pull), &mut mapper) else { continue };
             reads_checks(&grant, &found.identity, &snapshot)?;
             snapshots.push((*number, snapshot));
         }
@@ -151,7 +152,7 @@ impl Reader {
             self.repository(repo, documents::CHECKS, variables).await?;
         // There was a first page: "no checks" would be a lie.
         let rollup = found.commit.ok_or_else(gone)?.status_check_rollup.ok_or_else(gone)?;
-        map::checks(rollup)
+        map::checks(rollup, &mut map::Words::default())
     }
 
     pub(super) async fn commit(&self, repo: &Repo, sha: CommitSha) -> Result<Option<CommitFacts>, UpstreamError> {
@@ -251,17 +252,18 @@ pub(super) fn repository<R: DeserializeOwned>(body: &[u8], repo: &Repo) -> Resul
 }
 
 pub(super) fn by_number(answer: &Answer, found: &mut wire::PullRepository) -> Result<Snapshot, UpstreamError> {
-    of_pull(answer, &found.identity, found.pull.take())
+    of_pull(answer, &found.identity, found.pull.take(), &mut Mapper::default())
 }
 
 fn of_pull(
     answer: &Answer,
     identity: &wire::Identity,
     pull: Option<wire::WholePull>,
+    mapper: &mut Mapper,
 ) -> Result<Snapshot, UpstreamError> {
     let pull = pull.map(|whole| {
         let mut pull = map::pull(&whole.pull)?;
-        Mapper::default().walk(&mut pull, whole.walk)?;
+        mapper.walk(&mut pull, whole.walk)?;
         Ok::<_, UpstreamError>(pull)
     });
     Ok(Snapshot {

@@ -54,8 +54,9 @@ use crate::{
 
 /// How long it is believed that a repository exists, or does not.
 const EXISTENCE: Duration = Duration::from_hours(1);
-/// How many tags are remembered.
-const TAGS: u64 = 50_000;
+/// How many tags are remembered: those that nobody has found yet, and those of builds that are yet to be recorded. What is
+/// recorded is not looked up again.
+const TAGS: u64 = 10_000;
 /// How many images' labels are remembered, each of some 32 KiB at most.
 const LABELS: u64 = 4_000;
 /// How many repositories' existence is remembered.

@@ -12,10 +12,10 @@ fn sha() -> CommitSha {
 fn run(name: &str, state: CheckState, started: i64) -> Check {
     let at = START + TimeDelta::seconds(started);
     Check {
-        source: Source::Run { app: Some(15368), workflow: Some("CI".to_owned()), event: Some("push".to_owned()) },
-        name: name.to_owned(),
+        source: Source::Run { app: Some(15368), workflow: Some("CI".into()), event: Some("push".into()) },
+        name: name.into(),
         state,
-        word: format!("{state:?}").to_lowercase(),
+        word: format!("{state:?}").to_lowercase().into(),
         started_at: Some(at),
         changed_at: Some(at),
         id: started.unsigned_abs(),
@@ -89,7 +89,7 @@ fn green_settles_by_githubs_time() {
     }
     let ignored = vec![
         run("build", CheckState::Passed, 100),
-        Check { name: "argocd/x".to_owned(), ..run("x", CheckState::Passed, 3590) },
+        Check { name: "argocd/x".into(), ..run("x", CheckState::Passed, 3590) },
     ];
     assert_eq!(judged(ignored, &CiPolicy::default()), "green");
 }

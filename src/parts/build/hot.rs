@@ -22,7 +22,7 @@ const STAYS: Duration = Duration::from_hours(1);
 const GUESSED: Duration = Duration::from_mins(2);
 
 /// How many lines are guessed at first, at least and at most.
-const GUESSES: (usize, usize, usize) = (16, 8, 256);
+const GUESSES: (usize, usize, usize) = (16, 2, 256);
 
 /// How many more are guessed for each guess that was right.
 const MORE: usize = 2;
@@ -66,7 +66,7 @@ struct Line {
     branch: Branch,
     /// When it was asked last; of a guess, never.
     asked: Option<Moment>,
-    /// About how long it is between two questions; zero before there were two.
+    /// About how long it is between two questions, if not longer; zero before there were two.
     every: Duration,
     /// When it was guessed, or is being read.
     taken: Moment,
@@ -137,7 +137,8 @@ impl Hot {
         let guessed = !new && line.asked.is_none();
         if let Some(before) = line.asked {
             let step = now.since(before);
-            line.every = if line.every.is_zero() { step } else { (line.every * 3 + step) / 4 };
+            // Answers that are given again are not seen here, so the shortest time tells most.
+            line.every = if line.every.is_zero() { step } else { step.min((line.every * 3 + step) / 4) };
         }
         line.asked = Some(now);
         line.branch.clone_from(branch);
@@ -146,7 +147,10 @@ impl Hot {
             state.unasked = state.unasked.saturating_sub(1);
             state.guesses = (state.guesses + MORE).min(GUESSES.2);
         } else if new && position.is_some() {
+            // Whatever was guessed instead was wrong.
             state.guesses = (state.guesses / 2).max(GUESSES.1);
+            state.lines.retain(|_, line| line.asked.is_some());
+            state.unasked = 0;
         }
         if let Some((listing, position)) = listing.zip(position) {
             let before = state.last.as_ref().and_then(|last| self::position(listing, last));
@@ -169,18 +173,15 @@ impl Hot {
         let state = &mut *state;
         let Some(last) = &state.last else { return Vec::new() };
         let by_branch = matches!(last, By::Branch(_));
-        // What is not listed (yet) tells nothing of what follows; those who wait for their preview are the newest.
-        let last = position(listing, last);
+        // What is not listed (yet) tells nothing of what follows.
+        let Some(last) = position(listing, last) else { return Vec::new() };
         let free = state.guesses.saturating_sub(state.unasked);
         // Not one by one.
         if free * 2 < state.guesses {
             return Vec::new();
         }
-        let order: Box<dyn Iterator<Item = usize>> = if let (true, Some(last)) = (state.backwards, last) {
-            Box::new((0..last).rev())
-        } else {
-            Box::new(last.map_or(0, |last| last + 1)..listing.len())
-        };
+        let order: Box<dyn Iterator<Item = usize>> =
+            if state.backwards { Box::new((0..last).rev()) } else { Box::new(last + 1..listing.len()) };
         let mut due = Vec::new();
         for listed in order.filter_map(|at| listing.at(at)) {
             if due.len() >= free || state.lines.len() >= CAPACITY {
@@ -346,11 +347,14 @@ mod tests {
         let (hot, listing) = (Hot::default(), listing(100));
         ask(&hot, 1, &listing, 0);
         ask(&hot, 2, &listing, 0);
-        assert_eq!(numbers(&hot.guess(&listing, second(0))), (3..11).collect::<Vec<_>>());
-        hot.look_over(second(121));
-        ask(&hot, 50, &listing, 122);
-        // They were wrong, and so there are no more than the fewest.
-        assert_eq!(numbers(&hot.guess(&listing, second(122))), (51..59).collect::<Vec<_>>());
+        assert_eq!(numbers(&hot.guess(&listing, second(0))), (3..7).collect::<Vec<_>>());
+        // They are passed over, and so were wrong.
+        ask(&hot, 50, &listing, 1);
+        assert_eq!(numbers(&hot.guess(&listing, second(1))), (51..53).collect::<Vec<_>>());
+        // Nobody asks for them.
+        hot.look_over(second(122));
+        ask(&hot, 51, &listing, 123);
+        assert_eq!(numbers(&hot.guess(&listing, second(123))), (52..54).collect::<Vec<_>>());
     }
 
     #[test]

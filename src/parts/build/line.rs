@@ -139,6 +139,12 @@ impl BuildPart {
                 })?
             }
         };
+        // It matters only where a commit without checks may pass, and there is one for each commit.
+        let first_seen = if self.options.ci.no_checks_pass {
+            self.sightings.first_seen(snapshot.repository.id, meant.head, snapshot.github_time)
+        } else {
+            snapshot.github_time
+        };
         Ok(Walk {
             github: &self.github,
             policy: &self.options.ci,
@@ -149,7 +155,7 @@ impl BuildPart {
             commits,
             began: snapshot.began,
             read_at: snapshot.github_time,
-            first_seen: self.sightings.first_seen(snapshot.repository.id, meant.head, snapshot.github_time),
+            first_seen,
         })
     }
 
@@ -359,7 +365,7 @@ impl BuildPart {
         let lines = self.sightings.lines_of(repository, branch);
         let recorded = || self.ledger.line_by_name(&self.options.generator, repository, branch);
         let with_head = |sha| lines.iter().find(|line| self.sightings.knows_head(repository, line, sha)).cloned();
-        let line = match (question.number, question.head_sha, lines.as_slice()) {
+        let line = match (question.number, question.head_sha, &*lines) {
             (Some(number), ..) => Line::Pull(number),
             (None, Some(sha), _) if with_head(sha).is_some() => with_head(sha)?,
             (None, None, _) if recorded().is_some() => recorded()?,

@@ -9,6 +9,7 @@
 //! considered. Whether that is answered, held or refused is decided one floor up.
 
 mod ahead;
+mod bounded;
 mod considered;
 mod gate;
 mod hot;

@@ -3,11 +3,11 @@
 //! GitHub's reads may be stale. A head that does not fit what is known already (the head that Argo CD saw, the commit
 //! that was recorded, the head seen last) is doubted until a second read some seconds later shows it again.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use moka::sync::Cache;
 
+use super::bounded::Bounded;
 use crate::{
     clock::Moment,
     domain::{Branch, CommitSha, ImageName, Line, Tag},
@@ -26,24 +26,24 @@ const DOUBTS: usize = 4;
 const HEADS: usize = 16;
 
 /// How many lines, heads and absences are remembered.
-const CAPACITY: u64 = 200_000;
+const CAPACITY: usize = 400_000;
 
 /// What was seen.
 pub(super) struct Sightings {
-    lines: Cache<(u64, Line), Arc<Sighting>>,
-    first_seen: Cache<(u64, CommitSha), DateTime<Utc>>,
-    names: Cache<(u64, Branch), Arc<Vec<Line>>>,
-    absences: Cache<(ImageName, Tag), Moment>,
-    no_repositories: Cache<ImageName, ()>,
+    lines: Bounded<(u64, Line), Sighting>,
+    first_seen: Bounded<(u64, CommitSha), DateTime<Utc>>,
+    names: Bounded<(u64, Branch), Arc<[Line]>>,
+    absences: Bounded<(ImageName, Tag), Moment>,
+    no_repositories: Bounded<ImageName, ()>,
 }
 
 /// What was seen of one line.
 #[derive(Clone, Debug, Default)]
 struct Sighting {
     /// The heads that were believed, newest last.
-    heads: VecDeque<CommitSha>,
+    heads: Box<[CommitSha]>,
     /// What was doubted lately, the newest last: questions with and without a head may doubt different things.
-    doubts: VecDeque<Doubt>,
+    doubts: Box<[Doubt]>,
 }
 
 /// A head that may be a stale read, because a commit that should be behind it is missing. It is kept after a second
@@ -67,17 +67,17 @@ pub(super) struct Unsettled {
 impl Sightings {
     pub(super) fn new() -> Self {
         Self {
-            lines: Cache::new(CAPACITY),
-            first_seen: Cache::new(CAPACITY),
-            names: Cache::new(CAPACITY),
-            absences: Cache::new(CAPACITY),
-            no_repositories: Cache::new(CAPACITY),
+            lines: Bounded::new(CAPACITY),
+            first_seen: Bounded::new(CAPACITY),
+            names: Bounded::new(CAPACITY),
+            absences: Bounded::new(CAPACITY),
+            no_repositories: Bounded::new(CAPACITY),
         }
     }
 
     /// The head that was believed last.
     pub(super) fn last_head(&self, repository: u64, line: &Line) -> Option<CommitSha> {
-        self.lines.get(&(repository, line.clone()))?.heads.back().copied()
+        self.lines.get(&(repository, line.clone()))?.heads.last().copied()
     }
 
     /// Whether this head was believed at some time.
@@ -88,19 +88,16 @@ impl Sightings {
     /// Believes a head.
     pub(super) fn believe(&self, repository: u64, line: &Line, head: CommitSha) {
         let key = (repository, line.clone());
-        let mut sighting = self.lines.get(&key).map_or_else(Sighting::default, |known| (*known).clone());
+        let Sighting { heads, doubts } = self.lines.get(&key).unwrap_or_default();
         // A head that is shown again refutes every doubt that had it missing, or had another in its place.
-        let doubts = sighting.doubts.len();
-        sighting.doubts.retain(|doubt| doubt.head == head && doubt.missing != head);
-        if sighting.heads.back() == Some(&head) && sighting.doubts.len() == doubts {
+        let stays = |doubt: &&Doubt| doubt.head == head && doubt.missing != head;
+        let left: Box<[Doubt]> = doubts.iter().filter(stays).copied().collect();
+        if heads.last() == Some(&head) && left.len() == doubts.len() {
             return;
         }
-        sighting.heads.retain(|known| *known != head);
-        sighting.heads.push_back(head);
-        if sighting.heads.len() > HEADS {
-            sighting.heads.pop_front();
-        }
-        self.lines.insert(key, Arc::new(sighting));
+        let mut heads: Vec<_> = heads.into_iter().filter(|known| *known != head).chain([head]).collect();
+        heads.drain(..heads.len().saturating_sub(HEADS));
+        self.lines.insert(key, Sighting { heads: heads.into(), doubts: left });
     }
 
     /// Doubts a head that was read by a request sent at `read`, because `missing` is not behind it. `Ok` if an earlier
@@ -116,48 +113,46 @@ impl Sightings {
         asked: Moment,
     ) -> Result<(), Unsettled> {
         let key = (repository, line.clone());
-        let mut sighting = self.lines.get(&key).map_or_else(Sighting::default, |known| (*known).clone());
-        if let Some(doubt) = sighting.doubts.iter().find(|doubt| (doubt.head, doubt.missing) == (head, missing)) {
+        let Sighting { heads, doubts } = self.lines.get(&key).unwrap_or_default();
+        if let Some(doubt) = doubts.iter().find(|doubt| (doubt.head, doubt.missing) == (head, missing)) {
             let due = doubt.first_read + SECOND_LOOK;
             return if read >= due { Ok(()) } else { Err(Unsettled { due, is_new: false }) };
         }
         let first_read = read.max(asked);
-        if sighting.doubts.len() == DOUBTS {
-            sighting.doubts.pop_front();
-        }
-        sighting.doubts.push_back(Doubt { head, missing, first_read });
-        self.lines.insert(key, Arc::new(sighting));
+        let mut doubts: Vec<_> = doubts.into_iter().chain([Doubt { head, missing, first_read }]).collect();
+        doubts.drain(..doubts.len().saturating_sub(DOUBTS));
+        self.lines.insert(key, Sighting { heads, doubts: doubts.into() });
         Err(Unsettled { due: first_read + SECOND_LOOK, is_new: true })
     }
 
     /// When a head was first seen, by GitHub's clock; now is the first time if it was never before.
     pub(super) fn first_seen(&self, repository: u64, head: CommitSha, now: DateTime<Utc>) -> DateTime<Utc> {
-        self.first_seen.get_with((repository, head), || now)
+        self.first_seen.get_or_insert(&(repository, head), now).0
     }
 
     /// Remembers which lines have a branch name now.
     pub(super) fn remember_name(&self, repository: u64, branch: &Branch, lines: Vec<Line>) {
         let key = (repository, branch.clone());
-        if self.names.get(&key).is_none_or(|known| *known != lines) {
-            self.names.insert(key, Arc::new(lines));
+        if self.names.get(&key).is_none_or(|known| *known != lines[..]) {
+            self.names.insert(key, lines.into());
         }
     }
 
     /// The lines that had a branch name when it was last read.
-    pub(super) fn lines_of(&self, repository: u64, branch: &Branch) -> Arc<Vec<Line>> {
+    pub(super) fn lines_of(&self, repository: u64, branch: &Branch) -> Arc<[Line]> {
         self.names.get(&(repository, branch.clone())).unwrap_or_default()
     }
 
     /// Says once in the log that a repository does not exist: a typo more often than a build to come.
     pub(super) fn warn_of_missing_repository(&self, image: &ImageName) {
-        if self.no_repositories.entry_by_ref(image).or_insert(()).is_fresh() {
+        if self.no_repositories.get_or_insert(image, ()).1 {
             tracing::warn!(%image, "this image repository does not exist; is its name right?");
         }
     }
 
     /// Notes that a tag was absent when it was looked for at `at`; whether a look long before had found it absent too.
     pub(super) fn stays_away(&self, image: &ImageName, tag: &Tag, at: Moment) -> bool {
-        self.absences.get_with((image.clone(), tag.clone()), || at) + LATE <= at
+        self.absences.get_or_insert(&(image.clone(), tag.clone()), at).0 + LATE <= at
     }
 }
 

@@ -10,27 +10,25 @@ use std::{
     time::Duration,
 };
 
-use moka::sync::Cache;
-
-use super::Resolution;
+use super::{Resolution, bounded::Bounded};
 use crate::{clock::Moment, ledger::LineKey};
 
 /// A read may be this part of the time old for which nothing has changed: after an hour, a minute.
 const PART: u32 = 60;
 
 /// How many lines are remembered.
-const CAPACITY: u64 = 120_000;
+const CAPACITY: usize = 240_000;
 
 /// Since when lines are as they are.
 pub(super) struct Stillness {
-    since: Cache<LineKey, (u64, Moment)>,
+    since: Bounded<LineKey, (u64, Moment)>,
     pending: Duration,
     settled: Duration,
 }
 
 impl Stillness {
     pub(super) fn new(pending: Duration, settled: Duration) -> Self {
-        Self { since: Cache::new(CAPACITY), pending, settled }
+        Self { since: Bounded::new(CAPACITY), pending, settled }
     }
 
     /// How old a read may be that leads to this now.
