@@ -13,6 +13,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::disallowed_methods,
     reason = "a bench measures real time, prints, and ends where something is wrong"
 )]

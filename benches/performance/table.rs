@@ -14,7 +14,10 @@ impl Table {
     }
 
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+        let cells: Vec<String> = cells.into_iter().collect();
+        // A whole table may take minutes.
+        eprintln!("{}", cells.join("  "));
+        self.rows.push(cells);
     }
 
     /// Prints it, in columns.

@@ -10,7 +10,7 @@
 use std::{
     collections::HashMap,
     fmt, mem,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{PoisonError, RwLock, RwLockWriteGuard},
     time::Duration,
 };
 
@@ -34,12 +34,14 @@ const TURN: Duration = Duration::from_mins(5);
 
 /// The answers of one generator that may be repeated.
 #[derive(Default)]
-pub(super) struct Warm(Mutex<Shelves<(Ready, Repeat)>>);
+pub(super) struct Warm(RwLock<Shelves<(Ready, Repeat)>>);
 
 impl Warm {
     /// The answer to these bytes, if it may be given again.
     pub(super) fn get(&self, question: &[u8], generator: &Generator) -> Option<Ready> {
-        let (ready, repeat) = self.shelves().find(question)?;
+        // Nearly all are on the young shelf, where many may look at once.
+        let young = self.0.read().unwrap_or_else(PoisonError::into_inner).young(question);
+        let (ready, repeat) = young.or_else(|| self.shelves().find(question))?;
         generator.repeats(&repeat).then_some(ready)
     }
 
@@ -51,8 +53,8 @@ impl Warm {
         }
     }
 
-    fn shelves(&self) -> MutexGuard<'_, Shelves<(Ready, Repeat)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shelves(&self) -> RwLockWriteGuard<'_, Shelves<(Ready, Repeat)>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,17 +85,22 @@ impl<V> Default for Shelves<V> {
 }
 
 impl<V: Clone> Shelves<V> {
+    fn young(&self, question: &[u8]) -> Option<V> {
+        self.young.get(question).map(|kept| kept.value.clone())
+    }
+
     fn find(&mut self, question: &[u8]) -> Option<V> {
-        if let Some(kept) = self.young.get(question) {
-            return Some(kept.value.clone());
+        if let Some(value) = self.young(question) {
+            return Some(value);
         }
         let (question, Kept { value, bytes }) = self.old.remove_entry(question)?;
         self.put(question, value.clone(), bytes, self.since);
         Some(value)
     }
 
-    /// Puts a value on the young shelf; one on the old shelf is not looked at any more, and goes with it.
+    /// Puts a value on the young shelf.
     fn put(&mut self, question: Box<[u8]>, value: V, bytes: usize, now: Moment) {
+        self.old.remove(&question);
         if self.bytes + bytes > SHELF || now.since(self.since) > TURN {
             self.old = mem::take(&mut self.young);
             self.bytes = 0;
