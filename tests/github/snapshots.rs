@@ -39,8 +39,8 @@ async fn a_branch_comes_with_its_pull_requests_in_one_request() {
     assert!(std::sync::Arc::ptr_eq(head, &tip.commits.loaded[0]));
     assert_eq!(head.parents, [commit("a1")]);
     let [check] = head.checks.as_slice() else { panic!("{head:?}") };
-    assert_eq!((check.name.as_str(), check.state, check.word.as_str()), ("build", CheckState::Passed, "success"));
-    let source = Source::Run { app: Some(15368), workflow: Some("CI".to_owned()), event: Some("push".to_owned()) };
+    assert_eq!((&*check.name, check.state, &*check.word), ("build", CheckState::Passed, "success"));
+    let source = Source::Run { app: Some(15368), workflow: Some("CI".into()), event: Some("push".into()) };
     assert_eq!(check.source, source);
 
     let merge = stage.sim.world(|world| world.github.repository(REPO).unwrap().pull(5).unwrap().test_merge.clone());
