@@ -81,7 +81,9 @@ mod tests {
             assert_eq!(map.get(&number), Some(number));
         }
         assert_eq!(map.get(&50), None);
-        assert!(map.shelves().young.len() + map.shelves().old.len() <= 10);
+        let shelves = map.shelves();
+        assert!(shelves.young.len() + shelves.old.len() <= 10);
+        drop(shelves);
         assert_eq!(map.get_or_insert(&0, 1), (0, false));
         assert_eq!(map.get_or_insert(&50, 51), (51, true));
         map.insert(50, 52);
