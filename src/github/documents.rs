@@ -19,7 +19,7 @@ macro_rules! document {
 }
 
 /// A pull request by its number, with its newest commits.
-pub(super) const PULL: &str = document!("pull", "judged", "contexts");
+pub(super) const PULL: &str = document!("pull", "line", "walk", "judged", "contexts");
 /// An own branch and the open pull requests with that head name.
 pub(super) const BRANCH: &str = document!("branch", "judged", "contexts");
 /// Older commits of a pull request.
