@@ -124,13 +124,6 @@ impl App {
             .collect()
     }
 
-    /// The credential of the installation that is known to be `repo`'s.
-    pub(super) async fn credential_of(&self, repo: &Repo) -> Option<Arc<Credential>> {
-        let (_, id) = self.by_repo.peek(repo).await?;
-        let installations = self.installations.lock().unwrap_or_else(PoisonError::into_inner);
-        installations.get(&id).map(|installation| Arc::clone(&installation.credential))
-    }
-
     /// Forgets which installation is whose: the key has changed.
     pub(super) fn forget(&self) {
         self.by_repo.clear();

@@ -130,14 +130,6 @@ impl Authority {
         self.credentials().iter().try_fold(Moment::START, |since, credential| Some(since.max(credential.well_since()?)))
     }
 
-    /// The credential that is known to be `repo`'s.
-    pub(super) async fn credential_of(&self, repo: &Repo) -> Option<Arc<Credential>> {
-        match &self.kind {
-            Mode::App(app) => app.credential_of(repo).await,
-            Mode::Token { .. } => self.credentials().pop(),
-        }
-    }
-
     fn credentials(&self) -> Vec<Arc<Credential>> {
         match &self.kind {
             Mode::App(app) => app.credentials(),

@@ -119,11 +119,6 @@ impl Credential {
         spent.minute[resource as usize].spare(resource, now)
     }
 
-    /// Until when GitHub lets nothing through, if that is still to come.
-    pub(super) fn paused(&self) -> Option<Moment> {
-        self.pace.paused()
-    }
-
     /// A place among what nobody waits for; REST has no such bound of its own.
     async fn place(&self, resource: Resource) -> Option<OwnedSemaphorePermit> {
         match resource {

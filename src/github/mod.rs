@@ -262,12 +262,6 @@ impl GitHub {
         self.reader.authority.budget()
     }
 
-    /// Whether something about `repo` that nobody waits for would be let through now; else from when on. It may be
-    /// refused all the same, since what is left of a budget is the questions'.
-    pub async fn ahead_allowed(&self, repo: &Repo) -> Result<(), Moment> {
-        self.reader.ahead_allowed(repo, self.clock.now()).await
-    }
-
     /// Since when GitHub is there for questions about `repo`: it is up, limits nobody, and did not fail or refuse the
     /// latest one; `None` while it is not. What was never asked is not known to fail.
     pub fn well_since(&self, repo: &Repo) -> Option<Moment> {

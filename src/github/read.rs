@@ -20,7 +20,7 @@ use super::{
 use crate::{
     clock::Moment,
     domain::{CommitFacts, CommitSha, Commits, Listed, Repo, Repository, Snapshot, Source},
-    upstream::{Failing, Kind, UpstreamError, urgency},
+    upstream::{Failing, Kind, UpstreamError},
 };
 
 /// Commits per further page.
@@ -105,18 +105,6 @@ impl Reader {
             snapshots.push((*number, snapshot));
         }
         Ok(snapshots)
-    }
-
-    /// Whether something that nobody waits for would be let through; else from when on.
-    pub(super) async fn ahead_allowed(&self, repo: &Repo, now: Moment) -> Result<(), Moment> {
-        urgency::ahead(async {
-            self.sender.breaker.ready().map_err(|error| error.again_at(now))?;
-            match self.authority.credential_of(repo).await {
-                Some(credential) => credential.paused().map_or_else(|| credential.spare(Resource::Graphql), Err),
-                None => Ok(()),
-            }
-        })
-        .await
     }
 
     pub(super) async fn more_commits(
