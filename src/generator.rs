@@ -13,16 +13,16 @@
 //! An empty list deletes a preview and a refusal freezes all of them, so both are given only where nothing better is
 //! true; before a refusal the time that is left is used to try again.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+mod item;
+
+use std::{sync::Arc, time::Duration};
 
 use thiserror::Error;
 
+use self::item::images_of;
 use crate::{
     clock::{Moment, SharedClock},
-    domain::{
-        Answer, Branch, Build, BuiltImage, ImageSpec, Item, Line, OutputContext, OutputImage, OutputTemplate, Question,
-        QuestionError, Standing, WhyNothing,
-    },
+    domain::{Answer, Branch, Build, ImageSpec, Item, OutputTemplate, Question, QuestionError, Standing, WhyNothing},
     ledger::{Candidate, Epoch, Known, Ledger, LedgerError, Record, Recorded, TrustKey},
     parts::build::{BuildPart, Meant, Outcome, Resolution},
 };
@@ -394,30 +394,6 @@ impl Generator {
         Decision::Answer { answer, good_until }
     }
 
-    /// The item of a build, by today's configuration: every key, every value a string.
-    fn item(&self, build: &Build, images: &BTreeMap<String, BuiltImage>, meant: &Meant, branch: &Branch) -> Item {
-        let image = |key: &str| {
-            images.get(key).map(|image| OutputImage {
-                pinned: image.image.pinned(&image.digest),
-                digest: &image.digest,
-                tag: Some(&image.tag),
-                labels: &image.labels,
-            })
-        };
-        let number = match meant.key.line {
-            Line::Pull(number) => Some(number),
-            Line::Branch(_) => None,
-        };
-        let commit = build.commit();
-        let context = OutputContext { commit: &commit, branch, number, images: &image };
-        let digests = self.options.images.iter().map(|spec| {
-            let digest = images.get(&spec.key).map_or_else(String::new, |image| image.digest.to_string());
-            (spec.key.clone(), digest)
-        });
-        let outputs = self.options.outputs.iter().map(|(key, template)| (key.clone(), template.render(&context)));
-        Item::rendered(build, digests.chain(outputs).collect::<BTreeMap<_, _>>())
-    }
-
     /// What is trusted apart; nothing while the repository was never seen.
     fn trust_key(&self, question: &Question) -> Option<TrustKey> {
         Some(TrustKey {
@@ -439,10 +415,6 @@ impl Generator {
             "an empty list follows an item: the preview is withdrawn"
         );
     }
-}
-
-fn images_of(build: &Build) -> BTreeMap<String, BuiltImage> {
-    build.images().iter().map(|(key, image)| (key.to_owned(), image.clone())).collect()
 }
 
 /// The head branch of a line, and whether it is an own one.
