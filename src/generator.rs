@@ -239,7 +239,10 @@ impl Generator {
             None => self.ledger.refresh(until).await.map(|()| Known::Never),
             Some(meant) => {
                 self.ledger.asked(&meant.key);
-                self.ledger.known(&meant.key, until).await
+                match &resolution.inherited {
+                    Some(record) => Ok(Known::Item(Arc::clone(record))),
+                    None => self.ledger.known(&meant.key, until).await,
+                }
             }
         };
         if let (Ok(Known::Nothing), Some(meant)) = (&known, &resolution.line)
@@ -262,8 +265,9 @@ impl Generator {
             (Outcome::NotYet, _) if resolution.ambiguous => refuse(resolution),
             (Outcome::NotYet, Ok(known)) => {
                 // That this cannot be recorded makes the answer no less true; it is tried again.
-                if let (Known::Never, Some(meant)) = (&known, &resolution.line)
-                    && self.ledger.record_nothing(&meant.key, name_of(meant), &known, until).await.is_err()
+                if let Some(meant) = &resolution.line
+                    && (known == Known::Never && !resolution.unseen || resolution.disowns)
+                    && self.ledger.record_nothing(&meant.key, name_of(meant), (&known, true), until).await.is_err()
                 {
                     return nothing(WhyNothing::NotYet, resolution.reason);
                 }
@@ -317,7 +321,7 @@ impl Generator {
             Hold::Never => true,
         };
         let known = Known::Item(Arc::clone(&record));
-        if ended && self.ledger.record_nothing(&meant.key, name_of(meant), &known, until).await == Ok(true) {
+        if ended && self.ledger.record_nothing(&meant.key, name_of(meant), (&known, false), until).await == Ok(true) {
             self.audit(meant, &record, HOLD_ENDED, &resolution.reason);
             return nothing(WhyNothing::HoldEnded, resolution.reason);
         }
@@ -335,7 +339,7 @@ impl Generator {
         if let (Some(meant), Some(known)) = (&resolution.line, &known) {
             let is_news = self.ledger.say_withdrawn(&meant.key);
             // The operator's word stands whether or not it can be recorded; while it cannot, the item stays known.
-            let recorded = self.ledger.record_nothing(&meant.key, name_of(meant), known, until).await;
+            let recorded = self.ledger.record_nothing(&meant.key, name_of(meant), (known, false), until).await;
             // Where somebody else was quicker, he has said it.
             if let (Known::Item(record), true) = (known, is_news && recorded != Ok(false)) {
                 self.audit(meant, record, "forks are refused", &resolution.reason);

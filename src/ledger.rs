@@ -267,20 +267,20 @@ impl Ledger {
         matches!(state, Some(State::Item(_) | State::Unreadable(_)))
     }
 
+    /// Whether it is known that a line has nothing.
+    pub fn has_nothing(&self, key: &LineKey) -> bool {
+        matches!(self.memory().mirror.known(key).0, Ok(Known::Nothing))
+    }
+
     /// What was recorded for another line of the same own branch (its pull request, or the branch without one), if
     /// that is newer than what is known of this one, be it an item or nothing.
     pub fn newer_of_same_branch(&self, key: &LineKey, branch: &Branch) -> Option<Newer> {
         self.memory().mirror.newer_of_same_branch(key, branch)
     }
 
-    /// The line under a branch's name that was recorded last and still has its item; an own one before a fork's.
+    /// The line under a branch's name that was recorded last, be it as having nothing; an own one before a fork's.
     pub fn line_by_name(&self, generator: &Arc<str>, repository: u64, branch: &Branch) -> Option<Line> {
         self.memory().mirror.line_by_name(generator, repository, branch)
-    }
-
-    /// The line of an own branch of this name that was recorded last as having nothing.
-    pub fn empty_line_by_name(&self, generator: &Arc<str>, repository: u64, branch: &Branch) -> Option<Line> {
-        self.memory().mirror.empty_line_by_name(generator, repository, branch)
     }
 
     /// GitHub's number of a repository, if it was ever seen under that name.

@@ -39,7 +39,12 @@ fn start(options: &Options) {
 
 /// Resident memory after so many branches were asked about, and asked about again.
 fn memory(options: &Options) {
-    let sizes: &[u64] = if options.quick { &[0, 100] } else { &[0, 100, 1_000, 10_000, 100_000] };
+    let only = options.branches.map(|branches| [0, branches]);
+    let sizes: &[u64] = match &only {
+        Some(only) => only,
+        None if options.quick => &[0, 100],
+        None => &[0, 100, 1_000, 10_000, 100_000],
+    };
     let mut table = Table::new("Resident memory, two images each", &["branches", "now", "at most so far", "a branch"]);
     let mut idle = 0;
     for &pulls in sizes {

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Nothing here fails for being slow: each prints tables, and whoever reads them judges. What is compared was measured
-//! in the same run, in turns. `--plots FOLDER` writes plots as SVG, `--quick` measures less, to see that all runs.
+//! in the same run, in turns. `--plots FOLDER` writes plots as SVG, `--quick` measures less, to see that all runs;
+//! `--branches NUMBER` measures memory with so many alone.
 
 #![expect(
     clippy::unwrap_used,
@@ -38,6 +39,7 @@ use std::path::PathBuf;
 struct Options {
     quick: bool,
     plots: Option<PathBuf>,
+    branches: Option<u64>,
     wanted: Vec<String>,
 }
 
@@ -49,13 +51,14 @@ impl Options {
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let mut options = Options { quick: false, plots: None, wanted: Vec::new() };
+    let mut options = Options { quick: false, plots: None, branches: None, wanted: Vec::new() };
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             // Cargo says so.
             "--bench" => {}
             "--quick" => options.quick = true,
             "--plots" => options.plots = Some(arguments.next().expect("--plots FOLDER").into()),
+            "--branches" => options.branches = Some(arguments.next().unwrap().parse().expect("--branches NUMBER")),
             // This program itself is the bare server, in a process of its own.
             bare::ARGUMENT => return bare::serve(&arguments.next().expect("a file")),
             name => options.wanted.push(name.to_owned()),

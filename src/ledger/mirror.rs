@@ -338,33 +338,29 @@ impl Mirror {
         newer.max_by_key(|(change, _)| *change).map(|(_, newer)| newer)
     }
 
-    /// The line under a branch's name that was recorded last and still has its item; an own one before a fork's.
+    /// The line under a branch's name that was recorded last: of the own ones, unless that has nothing and a fork's has
+    /// an item.
     pub(super) fn line_by_name(&self, generator: &Arc<str>, repository: u64, branch: &Branch) -> Option<Line> {
         let lines = self.by_name.get(&(Arc::clone(generator), repository, branch.clone()))?;
-        let entry =
-            |line: &Line| self.lines.get(&LineKey { generator: Arc::clone(generator), repository, line: line.clone() });
-        let recorded = lines.iter().filter_map(|line| {
-            let entry = entry(line)?;
-            match &entry.state {
-                State::Item(record) => Some((record.own, entry.change, line)),
-                // Whose it was cannot be read; better to ask about it than to pass it over.
-                State::Unreadable(_) => Some((true, entry.change, line)),
-                _ => None,
-            }
-        });
-        recorded.max_by_key(|(own, change, _)| (*own, *change)).map(|(.., line)| line.clone())
-    }
-
-    /// The line of an own branch of this name that was recorded last as having nothing.
-    pub(super) fn empty_line_by_name(&self, generator: &Arc<str>, repository: u64, branch: &Branch) -> Option<Line> {
-        let lines = self.by_name.get(&(Arc::clone(generator), repository, branch.clone()))?;
-        let recorded = lines.iter().filter_map(|line| {
+        let entries = lines.iter().filter_map(|line| {
             let key = LineKey { generator: Arc::clone(generator), repository, line: line.clone() };
-            let entry = self.lines.get(&key)?;
-            let own = matches!(&entry.state, State::Nothing(Nothing { branch: Some((_, true)), .. }));
-            own.then_some((entry.change, line))
+            Some((self.lines.get(&key)?, line))
         });
-        recorded.max_by_key(|(change, _)| *change).map(|(_, line)| line.clone())
+        let (mut own, mut forks): (Option<(i64, bool, &Line)>, _) = (None, None);
+        for (entry, line) in entries {
+            let (last, has_item) = match &entry.state {
+                State::Item(record) => (if record.own { &mut own } else { &mut forks }, true),
+                // Whose it was cannot be read; better to ask about it than to pass it over.
+                State::Unreadable(_) => (&mut own, true),
+                State::Nothing(Nothing { branch: Some((_, true)), .. }) => (&mut own, false),
+                State::Nothing(_) | State::Never => continue,
+            };
+            if last.is_none_or(|(change, ..): (i64, bool, &Line)| change < entry.change) {
+                *last = Some((entry.change, has_item, line));
+            }
+        }
+        let own_item = own.filter(|(_, has_item, _)| *has_item);
+        own_item.or(forks).or(own).map(|(.., line)| line.clone())
     }
 
     /// Counts the time since a set's last question.

@@ -142,17 +142,18 @@ impl Ledger {
     }
 
     /// Records that a line, of a head branch that may be an own one, truly has nothing, if `known` is still what is
-    /// known of it: it never had, or its hold has ended. Tells whether it is recorded.
+    /// known of it: it never had, or its hold has ended; or, where it had nothing before, that it `still` has nothing,
+    /// whatever was recorded for other lines of the branch since. Tells whether it is recorded.
     pub async fn record_nothing(
         self: &Arc<Self>,
         key: &LineKey,
         (branch, own): (&Branch, bool),
-        known: &Known,
+        (known, still): (&Known, bool),
         until: Moment,
     ) -> Result<bool, LedgerError> {
         let (owned, known, branch) = (key.clone(), known.clone(), branch.clone());
         let plan = move |mirror: &mut Mirror| match mirror.known(&owned).0 {
-            Ok(Known::Nothing) => Plan::Break(known == Known::Nothing),
+            Ok(Known::Nothing) if !still => Plan::Break(known == Known::Nothing),
             Ok(now) if now == known => Plan::Continue((mirror.nothing(&owned, &branch, own), true)),
             _ => Plan::Break(false),
         };

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `cargo test --test campaign` tells some hundred stories, then breaks one rule after the other and expects the oracle
-//! to object. By hand: `-- --seeds 100000`, `-- --seed 4711`.
+//! to object. By hand: `-- --seeds 100000`, `-- --seed 4711`; what the program logs in a single story is shown by `RUST_LOG`.
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 #![expect(clippy::print_stdout, reason = "a test of its own harness tells what it did")]
@@ -122,8 +122,13 @@ fn verdict(test: &str, good: bool, failed: &mut u32) {
     *failed += u32::from(!good);
 }
 
-/// Tells one story at length.
+/// Tells one story at length; with `RUST_LOG`, with what the program logs.
 fn one(seed: u64) -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .without_time()
+        .with_writer(std::io::stdout)
+        .init();
     let databases = if story::is_shared(seed) { Databases::start() } else { None };
     let told = story::tell(seed, None, databases.as_ref());
     print!("{}{}", told.log.told(told.violation.as_ref()), told.tally.table());

@@ -33,6 +33,10 @@ pub(super) struct MeantLine {
     test_merge: Option<CommitSha>,
     /// Whether its record was just taken over from another line, so that the commit may lie before its own ones.
     took_over: bool,
+    /// That record, where the ledger could not be told that it is this line's now.
+    pub(super) inherited: Option<Arc<Record>>,
+    /// Whether something newer is recorded for another line of the same branch, which is not this one's.
+    pub(super) disowns: bool,
     /// Whether there is a record that may be its own, of the line that it came from, but it cannot be read.
     pub(super) other_unreadable: bool,
     /// Its commits, where the reading brought them.
@@ -101,6 +105,8 @@ impl BuildPart {
                 from_fork: pull.from_fork,
                 test_merge: pull.test_merge,
                 took_over: false,
+                inherited: None,
+                disowns: false,
                 other_unreadable: false,
                 commits: pull.commits.clone(),
             }),
@@ -111,6 +117,8 @@ impl BuildPart {
                 from_fork: false,
                 test_merge: None,
                 took_over: false,
+                inherited: None,
+                disowns: false,
                 other_unreadable: false,
                 commits: Some(tip.commits.clone()),
             }),
@@ -193,16 +201,22 @@ impl BuildPart {
             Some(Newer::Item(other, as_of)) => (other, as_of),
         };
         let commit = other.build.commit();
-        let in_history = chain.contains(commit)
+        // A pull request that was known before that is open again: nothing but its own branch can reopen it.
+        let reopened = meant.number().is_some() && version != 0;
+        let in_history = reopened
+            || chain.contains(commit)
             || chain.commits.last().is_some_and(|oldest| oldest.parents.contains(&commit))
             || self.github.is_ancestor(&repository.name, commit, meant.head).await?;
         if !in_history {
+            meant.disowns = true;
             return Ok(own);
         }
         meant.took_over = true;
         // That the ledger cannot be written costs only the move: the record itself is still where it was.
         let until = self.clock.now() + LEDGER_PATIENCE;
-        let _ = self.ledger.take_over(&meant.key, (&other, as_of), version, until).await;
+        if self.ledger.take_over(&meant.key, (&other, as_of), version, until).await.is_err() {
+            meant.inherited = Some(Arc::clone(&other));
+        }
         Ok(Some(other))
     }
 
@@ -275,7 +289,7 @@ impl BuildPart {
                 };
             if !settled {
                 let (again_at, is_new) =
-                    doubt.map_or_else(|doubt| (doubt.due, doubt.is_new), |()| (asked + SECOND_LOOK, false));
+                    doubt.map_or_else(|doubt| (doubt.due, doubt.is_new), |()| (read + SECOND_LOOK, false));
                 let doubt = StaleRead { reason: no_line.reason(), again_at, is_new };
                 return Ok(Resolution { ambiguous, ..Resolution::doubted(line, doubt) });
             }
@@ -289,7 +303,9 @@ impl BuildPart {
             }
             return Err(QuestionError::new("branch", crate::domain::unrendered(question.branch.as_str())));
         }
-        Ok(Resolution::of(Outcome::NotYet, line, no_line.reason()))
+        // A pull request that GitHub does not show may be one that it is yet to show: nothing is known of it.
+        let unseen = matches!(no_line, NoLine::NoSuchPull(_));
+        Ok(Resolution { unseen, ..Resolution::of(Outcome::NotYet, line, no_line.reason()) })
     }
 
     /// Whether a line is over: its pull request is closed, or its branch gone.
@@ -363,6 +379,8 @@ impl BuildPart {
         let repository = repository?;
         let branch = &question.branch;
         let lines = self.sightings.lines_of(repository, branch);
+        let key =
+            |line: &Line| LineKey { generator: Arc::clone(&self.options.generator), repository, line: line.clone() };
         let recorded = || self.ledger.line_by_name(&self.options.generator, repository, branch);
         let with_head = |sha| lines.iter().find(|line| self.sightings.knows_head(repository, line, sha)).cloned();
         let line = match (question.number, question.head_sha, &*lines) {
@@ -371,16 +389,16 @@ impl BuildPart {
             (None, None, _) if recorded().is_some() => recorded()?,
             (None, _, [only]) => only.clone(),
             // Nobody has read this name since the process began: what is recorded tells, be it that there was nothing.
-            (None, _, []) => {
-                recorded().or_else(|| self.ledger.empty_line_by_name(&self.options.generator, repository, branch))?
-            }
+            (None, _, []) => recorded()?,
             // Of several, the only one that was answered: the others have nothing to lose.
             (None, ..) => match self.answered_lines(question, repository).as_slice() {
                 [only] => only.clone(),
+                // Where all are known to have nothing, it does not matter which is meant.
+                [] if lines.iter().all(|line| self.ledger.has_nothing(&key(line))) => lines.first()?.clone(),
                 _ => return None,
             },
         };
-        let key = LineKey { generator: Arc::clone(&self.options.generator), repository, line };
+        let key = key(&line);
         let own = self.ledger.item(&key).is_none_or(|record| record.own);
         Some(Meant { key, branch: branch.clone(), own })
     }

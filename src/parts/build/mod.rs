@@ -33,7 +33,7 @@ pub use self::{
     renewal::Renewed,
     resolution::{Meant, Outcome, Resolution},
 };
-use self::{hot::Hot, images::ImageFinder, line::Reading, sightings::Sightings, stillness::Stillness, walk::View};
+use self::{hot::Hot, images::ImageFinder, line::{MeantLine, Reading}, sightings::Sightings, stillness::Stillness, walk::View};
 use crate::{
     clock::{Moment, SharedClock},
     domain::{ChainEnd, CiPolicy, ImageSpec, NoLine, Question, QuestionError, Repo},
@@ -219,18 +219,24 @@ impl BuildPart {
         while self.missing(question, &meant, &chain, record).is_some() && matches!(chain.end, ChainEnd::Unloaded(_)) {
             chain = match walk.reach(chain.commits.len()).await {
                 Ok(chain) => chain,
-                Err(error) => return Ok(Resolution::failed(Some(meant.meant()), &error, self.clock.now())),
+                Err(error) => {
+                    let inherited = meant.inherited.take();
+                    let failed = Resolution::failed(Some(meant.meant()), &error, self.clock.now());
+                    return Ok(Resolution { inherited, ..failed });
+                }
             };
         }
         let times = (reading.snapshot.began, asked);
         if let Err(doubt) = self.doubt(question, &meant, &chain, record, times) {
-            return Ok(Resolution::doubted(Some(meant.meant()), doubt));
+            let inherited = meant.inherited.take();
+            return Ok(Resolution { inherited, ..Resolution::doubted(Some(meant.meant()), doubt) });
         }
         self.sightings.believe(reading.snapshot.repository.id, &meant.key.line, meant.head);
         let view = View { meant: &meant, record, asked, thorough };
         let resolution = self.walk(question, &mut walk, view).await;
         let good_until = if meant.other_unreadable { Moment::START } else { resolution.good_until };
-        Ok(Resolution { ambiguous: meant.other_unreadable, good_until, ..resolution })
+        let MeantLine { other_unreadable: ambiguous, inherited, disowns, .. } = meant;
+        Ok(Resolution { ambiguous, good_until, inherited, disowns, ..resolution })
     }
 }
 

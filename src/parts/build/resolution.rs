@@ -1,12 +1,12 @@
 //! What one attempt at an answer came to.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{considered::Considered, line::StaleRead};
 use crate::{
     clock::Moment,
     domain::{Branch, Build, CommitSha},
-    ledger::LineKey,
+    ledger::{LineKey, Record},
     upstream::UpstreamError,
 };
 
@@ -60,6 +60,12 @@ pub struct Resolution {
     /// How old it may be when it is answered from memory, if it is not final and that is longer than for what CI still
     /// decides: the head is green, and has been waiting for its images.
     pub fresh_for: Option<Duration>,
+    /// What was answered before, as the line that this one came from, where the ledger could not be told of that.
+    pub inherited: Option<Arc<Record>>,
+    /// Whether GitHub shows no such pull request, so that nothing is known of it.
+    pub unseen: bool,
+    /// Whether what was recorded last under the branch's name is another line's, and not to be inherited.
+    pub disowns: bool,
     /// The doubt that made it unknown.
     pub(super) doubted: Option<StaleRead>,
 }
@@ -99,6 +105,9 @@ impl Resolution {
             upstream_failed: false,
             is_final: false,
             fresh_for: None,
+            inherited: None,
+            unseen: false,
+            disowns: false,
             doubted: None,
         }
     }

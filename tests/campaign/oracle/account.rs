@@ -29,6 +29,8 @@ pub(crate) struct Account {
     /// How long the upstreams may have said *not yet* since the item was ready.
     pub(crate) spent: Duration,
     pub(crate) not_yet_at: Option<At>,
+    /// What is known of it may have been answered for another line that the question may have meant.
+    pub(crate) perhaps_anothers: bool,
     /// Its record cannot be read.
     pub(crate) broken: bool,
 }
@@ -47,6 +49,8 @@ pub(crate) struct Prior {
     pub(crate) account: Account,
     /// Whether that was for the branch when it had another kind of line.
     pub(crate) taken_over: bool,
+    /// Whether that is so but for the history.
+    pub(crate) perhaps_taken_over: bool,
     /// Whether a record of the branch cannot be read.
     pub(crate) broken: bool,
 }
@@ -62,8 +66,10 @@ impl Accounts {
     /// the recorded commit is in its history": whatever was answered later counts.
     pub(crate) fn prior(&self, line: &Line, hub: &Hub) -> Prior {
         let mut account = self.lines.get(line).cloned().unwrap_or_default();
-        let mut taken_over = false;
+        let (mut taken_over, mut perhaps_taken_over) = (false, false);
         let mut broken = account.broken;
+        // "Force-push and reopening keep it": a pull request that was known before is open again.
+        let reopened = matches!(line, Line::Pull(_)) && account.known != Known::Never;
         let history = hub.head(line).filter(|_| !hub.is_fork(line)).map(|head| hub.history(&head)).unwrap_or_default();
         for (other, books) in &self.lines {
             let same = hub.branch_of(other) == hub.branch_of(line) && !hub.is_fork(other);
@@ -73,9 +79,10 @@ impl Accounts {
                 continue;
             }
             broken |= books.broken;
+            perhaps_taken_over |= matches!(&books.known, Known::Item(_)) && books.known_at > account.known_at;
             if let Known::Item(item) = &books.known
                 && books.known_at > account.known_at
-                && history.contains(&item.commit)
+                && (reopened || history.contains(&item.commit))
             {
                 account.known = books.known.clone();
                 account.known_at = books.known_at;
@@ -86,18 +93,24 @@ impl Accounts {
             }
             if let Some(item) = &books.deployed
                 && books.deployed_at > account.deployed_at
-                && history.contains(&item.commit)
+                && (reopened || history.contains(&item.commit))
             {
                 account.deployed.clone_from(&books.deployed);
                 account.deployed_at = books.deployed_at;
             }
         }
-        Prior { account, taken_over, broken }
+        Prior { account, taken_over, perhaps_taken_over, broken }
     }
 
     /// Whether an item was answered last for this very line.
     pub(crate) fn is_own(&self, line: &Line, item: &Item) -> bool {
         self.lines.get(line).is_some_and(|account| matches!(&account.known, Known::Item(last) if last == item))
+    }
+
+    /// Whether an item was answered last for another own line of the same branch.
+    pub(crate) fn is_kins(&self, line: &Line, item: &Item, hub: &Hub) -> bool {
+        let kin = |other: &Line| hub.branch_of(other) == hub.branch_of(line) && !hub.is_fork(other);
+        !hub.is_fork(line) && self.lines.keys().any(|other| kin(other) && self.is_own(other, item))
     }
 
     /// The ledger is gone: what is deployed stays.

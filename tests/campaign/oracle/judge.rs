@@ -32,6 +32,7 @@ impl Oracle {
         now: At,
     ) -> Result<Answer, Violation> {
         self.replicas.answers = program;
+        self.replicas.hears(now);
         self.observe(now);
         let answer = Answer::read(reply, &self.shelf)?;
         self.note_trust(&answer, now);
@@ -155,8 +156,9 @@ impl Oracle {
                 _ if self.rules.ahead != Ahead::Never => Ok(()),
                 Known::Item(last) if last == item => Ok(()),
                 _ if prior.account.also.as_ref() == Some(item) => Ok(()),
-                // What was answered as another kind of line is taken over when GitHub shows that line's history.
-                Known::Item(_) if prior.taken_over && self.accounts.is_own(line, item) => Ok(()),
+                // What was answered as another kind of line is taken over when GitHub shows that line's history, be it
+                // that its history was another one later.
+                _ if self.accounts.is_kins(line, item, &self.hub) => Ok(()),
                 Known::Item(last) => {
                     let last = self.hub.name(&last.commit);
                     Promise::NothingLost.violated(format!("{name} is held, but {last} was answered last"))
@@ -248,10 +250,11 @@ impl Oracle {
             return Promise::NobodyElses.violated(format!("all has been well for {calm:?}"));
         }
         // Nobody can tell whether something was answered before where it is not certain for whom: lines of one name, or
-        // one that was another kind of line when it was answered.
+        // one that was another kind of line when it was answered. Whether it was, GitHub alone can tell by the history.
         let several =
             question.number.is_none() && self.views.iter().any(|(_, hub)| hub.lines_of(&question.branch).len() > 1);
-        if several || prior.taken_over {
+        let perhaps = prior.perhaps_taken_over || prior.account.perhaps_anothers;
+        if several || prior.taken_over || perhaps && self.weather.is_rough(now) {
             return Ok(());
         }
         if self.is_refused_fork(line) {
@@ -326,7 +329,7 @@ impl Oracle {
             .as_ref()
             .is_some_and(|item| self.replicas.may_be_deaf(now) && self.replicas.is_its_own(line, item));
         if let Some(item) = &answer.item {
-            self.replicas.answered(line, item);
+            self.replicas.answered(line, item, now);
         }
         let account = self.accounts.lines.entry(line.clone()).or_default();
         match (&answer.item, answer.standing) {
@@ -359,6 +362,7 @@ impl Oracle {
                     unheard: account.unheard && standing == Standing::Held,
                     spent,
                     not_yet_at,
+                    perhaps_anothers: several,
                     broken: false,
                 };
             }
@@ -372,6 +376,7 @@ impl Oracle {
                     account.known = Known::Nothing;
                     account.known_at = now;
                     account.unheard = false;
+                    account.perhaps_anothers = several;
                     account.broken = false;
                 }
             }

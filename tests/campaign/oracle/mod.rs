@@ -127,8 +127,10 @@ impl Oracle {
     }
 
     /// Another process goes on with the same ledger.
-    pub(crate) fn restarts(&mut self, program: usize) {
-        self.replicas.restarts(program);
+    pub(crate) fn restarts(&mut self, program: usize, now: At) {
+        self.replicas.restarts(program, now);
+        // A second read is one of the same process.
+        self.asked.retain(|(_, of, _)| *of != program);
         self.trust.restarts();
         self.seen_merges.clone_from(&self.written_merges);
     }

@@ -16,6 +16,10 @@ pub(super) struct Replicas {
     /// Those for which the database is gone, or was until then.
     gone: HashMap<usize, Option<At>>,
     own: HashMap<(usize, Line), Item>,
+    /// What anybody answered, in order.
+    all: HashMap<Line, Vec<(At, Item)>>,
+    /// When each was last able to read what the others recorded.
+    heard: HashMap<usize, At>,
 }
 
 impl Replicas {
@@ -42,17 +46,33 @@ impl Replicas {
         self.gone.get(&self.answers).is_some_and(|until| until.is_none_or(|until| now < until))
     }
 
-    /// Whether this is what the one that answers has answered last itself.
+    /// Whether this is what the one that answers has answered last itself, or what was the last of all when it was able
+    /// to read that, or later.
     pub(super) fn is_its_own(&self, line: &Line, item: &Item) -> bool {
-        self.own.get(&(self.answers, line.clone())) == Some(item)
+        let heard = self.heard.get(&self.answers).copied().unwrap_or_default();
+        let all = self.all.get(line).map_or(&[][..], Vec::as_slice);
+        let last = all.iter().rposition(|(at, _)| *at <= heard).unwrap_or(0);
+        self.own.get(&(self.answers, line.clone())) == Some(item) || all[last..].iter().any(|(_, known)| known == item)
     }
 
-    pub(super) fn answered(&mut self, line: &Line, item: &Item) {
+    pub(super) fn answered(&mut self, line: &Line, item: &Item, now: At) {
         self.own.insert((self.answers, line.clone()), item.clone());
+        let all = self.all.entry(line.clone()).or_default();
+        if all.last().is_none_or(|(_, last)| last != item) {
+            all.push((now, item.clone()));
+        }
     }
 
-    /// Another process goes on in its place.
-    pub(super) fn restarts(&mut self, replica: usize) {
+    /// The one that answers was able to read what the others recorded, unless it may be deaf.
+    pub(super) fn hears(&mut self, now: At) {
+        if !self.may_be_deaf(now) {
+            self.heard.insert(self.answers, now);
+        }
+    }
+
+    /// Another process goes on in its place, and has read the ledger.
+    pub(super) fn restarts(&mut self, replica: usize, now: At) {
         self.own.retain(|(of, _), _| *of != replica);
+        self.heard.insert(replica, now);
     }
 }

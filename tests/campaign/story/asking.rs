@@ -85,7 +85,7 @@ impl Story<'_> {
             && self.rng.u8(..4) == 0
         {
             self.stage.restart(program, &before, None).await;
-            self.world.oracle.restarts(program);
+            self.world.oracle.restarts(program, self.now());
             self.note("a crash, after which the ledger is as it was before the question");
         }
         Ok(())

@@ -36,7 +36,7 @@ impl Story<'_> {
             3 => {
                 let choice = self.rng.usize(..100);
                 let broken = self.stage.restart(program, &ledger, Some(choice)).await;
-                self.world.oracle.restarts(program);
+                self.world.oracle.restarts(program, self.now());
                 if let Some(line) = broken {
                     self.tally.count("records broken");
                     self.note(&format!("restart: the record of {line} is broken"));
@@ -54,7 +54,7 @@ impl Story<'_> {
             _ => {
                 self.stage.restart(program, &ledger, None).await;
                 self.tally.count("restarts that keep the ledger");
-                self.world.oracle.restarts(program);
+                self.world.oracle.restarts(program, self.now());
                 if self.world.oracle.is_cut_off(program) {
                     self.stage.reach_database(program, false);
                 }
