@@ -63,6 +63,7 @@ impl Listing {
                 page.pulls.push(listed);
             }
         }
+        page.pulls.shrink_to_fit();
         self.pages.push(Arc::new(page));
     }
 

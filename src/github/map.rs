@@ -50,8 +50,8 @@ impl Mapper {
 
     pub(super) fn history(&mut self, mut history: wire::Forwards<wire::Commit>) -> Result<Commits, UpstreamError> {
         let more = history.more()?;
-        let loaded = history.nodes.into_iter().map(|commit| self.commit(commit)).collect::<Result<_, _>>()?;
-        Ok(Commits { loaded, more })
+        let loaded = history.nodes.into_iter().map(|commit| self.commit(commit)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Commits { loaded: snug(loaded), more })
     }
 
     pub(super) fn own_commits(
@@ -59,8 +59,8 @@ impl Mapper {
         mut commits: wire::Backwards<wire::PullCommit>,
     ) -> Result<Commits, UpstreamError> {
         let more = commits.more()?;
-        let loaded = commits.nodes.into_iter().map(|node| self.commit(node.commit)).collect::<Result<_, _>>()?;
-        Ok(Commits { loaded, more })
+        let loaded = commits.nodes.into_iter().map(|node| self.commit(node.commit)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Commits { loaded: snug(loaded), more })
     }
 
     pub(super) fn walk(&mut self, pull: &mut Pull, walk: wire::Walk) -> Result<(), UpstreamError> {
@@ -136,7 +136,14 @@ pub(super) fn facts(facts: wire::Facts) -> Result<Option<CommitFacts>, UpstreamE
 
 pub(super) fn checks(mut rollup: wire::Rollup, words: &mut Words) -> Result<ChecksPage, UpstreamError> {
     let more = rollup.contexts.more()?;
-    Ok(ChecksPage { checks: rollup.contexts.nodes.into_iter().map(|context| check(context, words)).collect(), more })
+    let checks = rollup.contexts.nodes.into_iter().map(|context| check(context, words)).collect();
+    Ok(ChecksPage { checks: snug(checks), more })
+}
+
+/// Without room to grow. What is collected from a list of something larger has the whole room of that.
+fn snug<T>(mut list: Vec<T>) -> Vec<T> {
+    list.shrink_to_fit();
+    list
 }
 
 /// Three are asked for: a commit with more (an octopus merge) is told from an ordinary merge all the same.

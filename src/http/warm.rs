@@ -10,7 +10,7 @@
 use std::{
     collections::HashMap,
     fmt, mem,
-    sync::{PoisonError, RwLock, RwLockWriteGuard},
+    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
     time::Duration,
 };
 
@@ -34,26 +34,26 @@ const TURN: Duration = Duration::from_mins(5);
 
 /// The answers of one generator that may be repeated.
 #[derive(Default)]
-pub(super) struct Warm(RwLock<Shelves<(Ready, Repeat)>>);
+pub(super) struct Warm(RwLock<Shelves<Arc<(Ready, Repeat)>>>);
 
 impl Warm {
     /// The answer to these bytes, if it may be given again.
     pub(super) fn get(&self, question: &[u8], generator: &Generator) -> Option<Ready> {
         // Nearly all are on the young shelf, where many may look at once.
         let young = self.0.read().unwrap_or_else(PoisonError::into_inner).young(question);
-        let (ready, repeat) = young.or_else(|| self.shelves().find(question))?;
-        generator.repeats(&repeat).then_some(ready)
+        let known = young.or_else(|| self.shelves().find(question))?;
+        generator.repeats(&known.1).then(|| known.0.clone())
     }
 
     /// Keeps an answer to these bytes.
     pub(super) fn keep(&self, question: &[u8], ready: &Ready, repeat: Repeat, now: Moment) {
         if question.len() <= LONGEST {
             let bytes = question.len() + ready.bytes() + OVERHEAD;
-            self.shelves().put(question.into(), (ready.clone(), repeat), bytes, now);
+            self.shelves().put(question.into(), Arc::new((ready.clone(), repeat)), bytes, now);
         }
     }
 
-    fn shelves(&self) -> RwLockWriteGuard<'_, Shelves<(Ready, Repeat)>> {
+    fn shelves(&self) -> RwLockWriteGuard<'_, Shelves<Arc<(Ready, Repeat)>>> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

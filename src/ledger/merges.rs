@@ -19,9 +19,10 @@ pub(super) struct TestMerge {
     pub(super) merge: CommitSha,
 }
 
-/// The pairs by pull request, in the order in which they were seen.
+/// The pairs by pull request, in the order in which they were seen. Most have one, so that room to grow would be most of
+/// it.
 #[derive(Debug, Default)]
-pub(super) struct Merges(HashMap<(u64, u64), Vec<Pair>>);
+pub(super) struct Merges(HashMap<(u64, u64), Box<[Pair]>>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pair {
@@ -42,25 +43,27 @@ impl Merges {
     /// Remembers a pair.
     pub(super) fn remember(&mut self, seen: TestMerge) -> Remembered {
         let TestMerge { repository, number, head, merge } = seen;
-        let pairs = self.0.entry((repository, number)).or_default();
+        let known = self.0.entry((repository, number)).or_default();
         let pair = Pair { head, merge };
-        if pairs.contains(&pair) {
+        if known.contains(&pair) {
             return Remembered::Known;
         }
-        pairs.push(pair);
+        let mut pairs: Vec<_> = known.iter().copied().chain([pair]).collect();
         if pairs.len() <= PER_PULL {
+            *known = pairs.into();
             return Remembered::New(None);
         }
         // The first of each head is what its push built; of the others the oldest is the least likely to matter.
         let first_of_head = |index: usize| !pairs[..index].iter().any(|other| other.head == pairs[index].head);
         let dispensable = (0..pairs.len()).find(|index| !first_of_head(*index)).unwrap_or(0);
         let Pair { head, merge } = pairs.remove(dispensable);
+        *known = pairs.into();
         Remembered::New(Some(TestMerge { repository, number, head, merge }))
     }
 
     /// The test merges of a head worth trying: the first one seen, which its push built, then the newest.
     pub(super) fn of(&self, repository: u64, number: u64, head: CommitSha) -> Vec<CommitSha> {
-        let pairs = self.0.get(&(repository, number)).map_or(&[][..], Vec::as_slice);
+        let pairs = self.0.get(&(repository, number)).map_or(&[][..], |pairs| pairs);
         let of_head: Vec<_> = pairs.iter().filter(|pair| pair.head == head).map(|pair| pair.merge).collect();
         let (first, later) = of_head.split_at(of_head.len().min(1));
         first.iter().chain(later.iter().rev().take(NEWEST)).copied().collect()

@@ -10,6 +10,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Time for a whole exchange. Argo CD waits 30 s for us; GitHub gives up after 10 s.
 pub const TOTAL: Duration = Duration::from_secs(12);
 
+/// How many connections to one host are kept for later: each costs some 16 KiB.
+const KEPT: usize = 16;
+
 /// The [`Breaker`](super::Breaker) keeps that time; this is for an exchange that was sent without one.
 const BACKSTOP: Duration = Duration::from_secs(15);
 
@@ -46,7 +49,8 @@ pub fn client(ca_file: Option<&Path>) -> Result<reqwest::Client, ClientError> {
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT)
         .timeout(BACKSTOP)
-        .pool_idle_timeout(Duration::from_secs(90));
+        .pool_idle_timeout(Duration::from_secs(90))
+        .pool_max_idle_per_host(KEPT);
     if let Some(path) = ca_file {
         let shown = || path.display().to_string();
         let pem = std::fs::read(path).map_err(|source| ClientError::CaFile { path: shown(), source })?;
