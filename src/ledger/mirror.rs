@@ -338,21 +338,24 @@ impl Mirror {
         newer.max_by_key(|(change, _)| *change).map(|(_, newer)| newer)
     }
 
-    /// The line under a branch's name that was recorded last: of the own ones, unless that has nothing and a fork's has
-    /// an item.
+    /// The line under a branch's name that was recorded last with an item, an own one before a fork's, unless the item
+    /// was withdrawn under another own line since; else one that is known to have nothing.
     pub(super) fn line_by_name(&self, generator: &Arc<str>, repository: u64, branch: &Branch) -> Option<Line> {
         let lines = self.by_name.get(&(Arc::clone(generator), repository, branch.clone()))?;
         let entries = lines.iter().filter_map(|line| {
             let key = LineKey { generator: Arc::clone(generator), repository, line: line.clone() };
             Some((self.lines.get(&key)?, line))
         });
-        let (mut own, mut forks): (Option<(i64, bool, &Line)>, _) = (None, None);
+        let (mut own, mut forks, mut empty): (Option<(i64, bool, &Line)>, _, _) = (None, None, None);
         for (entry, line) in entries {
             let (last, has_item) = match &entry.state {
                 State::Item(record) => (if record.own { &mut own } else { &mut forks }, true),
                 // Whose it was cannot be read; better to ask about it than to pass it over.
                 State::Unreadable(_) => (&mut own, true),
-                State::Nothing(Nothing { branch: Some((_, true)), .. }) => (&mut own, false),
+                State::Nothing(Nothing { branch: Some((_, true)), withdrawn_by }) => match withdrawn_by {
+                    Some(_) => (&mut own, false),
+                    None => (&mut empty, false),
+                },
                 State::Nothing(_) | State::Never => continue,
             };
             if last.is_none_or(|(change, ..): (i64, bool, &Line)| change < entry.change) {
@@ -360,7 +363,7 @@ impl Mirror {
             }
         }
         let own_item = own.filter(|(_, has_item, _)| *has_item);
-        own_item.or(forks).or(own).map(|(.., line)| line.clone())
+        own_item.or(forks).or(own).or(empty).map(|(.., line)| line.clone())
     }
 
     /// Counts the time since a set's last question.

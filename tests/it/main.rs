@@ -8,6 +8,7 @@ mod sweeps;
 mod breakers;
 mod changes;
 mod checks;
+mod comings;
 mod costs;
 mod images;
 mod input;

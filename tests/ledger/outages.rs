@@ -82,6 +82,27 @@ async fn no_trust_is_earned_while_the_database_is_gone() {
 }
 
 #[tokio::test]
+async fn a_branch_that_gains_its_pull_request_while_the_database_is_gone_goes_not_back() {
+    let Some(server) = Postgres::start_new() else { return };
+    let stage = Stage::new().await;
+    let url = server.create_database("gained").await;
+    let replica = stage.on_database(&url);
+    stage.pull(1, "feature", "a1");
+    let old = stage.built("a1");
+    replica.ask("feature").await.is(&old, "fresh");
+    // While it is closed, its branch has a newer build.
+    stage.sim.world(|world| world.close_pull(REPO, 1));
+    let new = stage.pushed("feature", "a2");
+    stage.pass(301, &[&replica]);
+    replica.ask("feature").await.is(&new, "fresh");
+    stage.sim.world(|world| world.reopen_pull(REPO, 1));
+    server.stop(Stop::Fast);
+    stage.pass(301, &[&replica]);
+    // That this is the pull request's now cannot be recorded.
+    replica.ask_through("feature").await.is(&new, "held");
+}
+
+#[tokio::test]
 async fn a_refusal_says_what_is_wrong_and_nothing_secret() {
     let Some(server) = Postgres::shared() else { return };
     let stage = Stage::new().await;

@@ -30,6 +30,8 @@ pub(super) struct MeantLine {
     pub(super) branch: Branch,
     pub(super) head: CommitSha,
     pub(super) from_fork: bool,
+    /// Whether it is open; a branch without a pull request always is.
+    open: bool,
     test_merge: Option<CommitSha>,
     /// Whether its record was just taken over from another line, so that the commit may lie before its own ones.
     took_over: bool,
@@ -103,6 +105,7 @@ impl BuildPart {
                 branch: pull.branch.clone(),
                 head: pull.head,
                 from_fork: pull.from_fork,
+                open: pull.open,
                 test_merge: pull.test_merge,
                 took_over: false,
                 inherited: None,
@@ -115,6 +118,7 @@ impl BuildPart {
                 branch: question.branch.clone(),
                 head: tip.head,
                 from_fork: false,
+                open: true,
                 test_merge: None,
                 took_over: false,
                 inherited: None,
@@ -202,7 +206,7 @@ impl BuildPart {
         };
         let commit = other.build.commit();
         // A pull request that was known before that is open again: nothing but its own branch can reopen it.
-        let reopened = meant.number().is_some() && version != 0;
+        let reopened = meant.number().is_some() && meant.open && version != 0;
         let in_history = reopened
             || chain.contains(commit)
             || chain.commits.last().is_some_and(|oldest| oldest.parents.contains(&commit))
@@ -386,6 +390,8 @@ impl BuildPart {
         let line = match (question.number, question.head_sha, &*lines) {
             (Some(number), ..) => Line::Pull(number),
             (None, Some(sha), _) if with_head(sha).is_some() => with_head(sha)?,
+            // Whoever asked by this name was told that there is nothing, and is not told of what another line had.
+            (None, None, [only]) if self.ledger.has_nothing(&key(only)) => only.clone(),
             (None, None, _) if recorded().is_some() => recorded()?,
             (None, _, [only]) => only.clone(),
             // Nobody has read this name since the process began: what is recorded tells, be it that there was nothing.

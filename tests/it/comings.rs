@@ -1,0 +1,126 @@
+//! Lines that come and go: pull requests that are closed and opened again, or not shown yet, and what their branch had
+//! meanwhile.
+
+use lastgreen_sim::{Fault, Pull, Target, What};
+
+use crate::stage::{REPO, Setup, Stage};
+
+fn down(stage: &Stage) {
+    stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
+}
+
+#[tokio::test]
+async fn a_pull_request_that_is_open_again_keeps_what_its_branch_had_meanwhile() {
+    let stage = Stage::new(Setup::default()).await;
+    stage.pull(1, "feature", "a1");
+    stage.ask("feature").await.is_nothing("not-yet");
+    stage.sim.world(|world| world.close_pull(REPO, 1));
+    stage.pass(301);
+    let build = stage.built("a1");
+    stage.ask("feature").await.is(&build, "fresh");
+    // The build is not in the new history. A push by force keeps a pull request's preview, and so it does here.
+    stage.sim.world(|world| {
+        world.reopen_pull(REPO, 1);
+        world.force_push(REPO, "feature", "b1", &["m1"]);
+    });
+    stage.pass(301);
+    stage.ask("feature").await.is(&build, "held");
+    stage.pass(6);
+    stage.ask("feature").await.is(&build, "held");
+    stage.ask_number("feature", 1).await.is(&build, "held");
+}
+
+#[tokio::test]
+async fn a_closed_pull_request_inherits_nothing_of_a_branch_made_again() {
+    let stage = Stage::new(Setup::default()).await;
+    stage.pull(1, "feature", "a1");
+    stage.ask_number("feature", 1).await.is_nothing("not-yet");
+    stage.sim.world(|world| {
+        world.close_pull(REPO, 1);
+        world.delete_branch(REPO, "feature");
+        world.create_branch(REPO, "feature", "m1");
+        world.push(REPO, "feature", "b1", &[]);
+    });
+    let build = stage.built("b1");
+    stage.pass(301);
+    stage.ask("feature").await.is(&build, "fresh");
+    stage.ask_number("feature", 1).await.is_nothing("not-yet");
+}
+
+#[tokio::test]
+async fn what_was_withdrawn_under_another_line_of_the_branch_does_not_come_back_in_an_outage() {
+    let setup = Setup { generator: "    hold: never", trust_after: "1s", ..Setup::default() };
+    let stage = Stage::new(setup).await;
+    stage.sim.world(|world| world.create_branch(REPO, "feature", "m1"));
+    stage.push("feature", "a1");
+    let build = stage.built("a1");
+    stage.ask("feature").await.is(&build, "fresh");
+    stage.sim.world(|world| {
+        world.open_pull(REPO, Pull::new(1, "feature"));
+        world.red(REPO, "a1");
+    });
+    stage.pass(301);
+    stage.ask("feature").await.is_nothing("not-yet");
+    stage.pass(301);
+    down(&stage);
+    stage.ask("feature").await.is_nothing("unknown");
+}
+
+#[tokio::test]
+async fn a_pull_request_that_github_does_not_show_yet_is_not_known_to_have_nothing() {
+    let stage = Stage::new(Setup::default()).await;
+    stage.sim.world(|world| world.create_branch(REPO, "feature", "m1"));
+    stage.push("feature", "a1");
+    let build = stage.built("a1");
+    stage.ask("feature").await.is(&build, "fresh");
+    stage.sim.lag_github();
+    stage.sim.world(|world| world.open_pull(REPO, Pull::new(1, "feature")));
+    stage.ask_number("feature", 1).await.is_nothing("not-yet");
+    stage.sim.catch_up();
+    stage.sim.world(|world| world.red(REPO, "a1"));
+    stage.pass(301);
+    // Its branch had a build, and that is its own.
+    stage.ask_number("feature", 1).await.is(&build, "held");
+}
+
+#[tokio::test]
+async fn twins_that_all_have_nothing_freeze_nobody_in_an_outage() {
+    let setup = Setup { generator: "    forks: allow", ..Setup::default() };
+    let stage = Stage::new(setup).await;
+    stage.pull(1, "patch-1", "a1");
+    stage.sim.world(|world| {
+        world.fork(REPO, "stranger/myrepo");
+        world.force_push("stranger/myrepo", "patch-1", "f1", &["m1"]);
+        world.open_pull(REPO, Pull::new(2, "patch-1").from_fork("stranger/myrepo"));
+    });
+    stage.ask_head("patch-1", "a1").await.is_nothing("not-yet");
+    stage.ask_head("patch-1", "f1").await.is_nothing("not-yet");
+    stage.pass(301);
+    down(&stage);
+    // A head that nobody has seen may be either's.
+    stage.push("patch-1", "a2");
+    stage.ask_head("patch-1", "a2").await.is_nothing("unknown");
+}
+
+#[tokio::test]
+async fn a_branch_that_disowns_its_pull_requests_build_freezes_nobody_later() {
+    let stage = Stage::new(Setup::default()).await;
+    stage.sim.world(|world| world.create_branch(REPO, "feature", "m1"));
+    stage.push("feature", "a1");
+    stage.ask("feature").await.is_nothing("not-yet");
+    stage.sim.world(|world| world.open_pull(REPO, Pull::new(1, "feature")));
+    let build = stage.built("a1");
+    stage.pass(301);
+    stage.ask("feature").await.is(&build, "fresh");
+    stage.sim.world(|world| {
+        world.close_pull(REPO, 1);
+        world.force_push(REPO, "feature", "b1", &["m1"]);
+    });
+    stage.pass(301);
+    stage.ask("feature").await.is_nothing("unknown");
+    stage.pass(6);
+    stage.ask("feature").await.is_nothing("not-yet");
+    stage.pass(301);
+    down(&stage);
+    stage.ask("feature").await.is_nothing("unknown");
+}
