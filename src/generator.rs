@@ -187,6 +187,11 @@ impl Generator {
         Arc::clone(&self.build).keep_fresh(|| self.ledger.leads(), end).await;
     }
 
+    /// How many lines are kept fresh.
+    pub fn hot_lines(&self) -> usize {
+        self.build.hot_lines()
+    }
+
     /// Completes once nothing is looked at ahead any more. A simulation must not let time pass meanwhile.
     pub async fn settled(&self) {
         self.build.settled().await;

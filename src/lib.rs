@@ -14,6 +14,7 @@ pub mod generator;
 pub mod github;
 pub mod http;
 pub mod ledger;
+pub mod metrics;
 pub mod operator;
 pub mod parts;
 pub mod registry;

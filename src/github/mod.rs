@@ -45,7 +45,7 @@ pub use self::{
 use crate::{
     clock::{Moment, SharedClock},
     domain::{Branch, Check, CommitFacts, CommitSha, Commits, Repo, Snapshot},
-    upstream::{Cache, Failing, PaceLimits, UpstreamError, http},
+    upstream::{Cache, Failing, PaceLimits, Service, UpstreamError, http},
 };
 
 /// What errors call this upstream.
@@ -260,6 +260,12 @@ impl GitHub {
     /// What is left of the credential's budget, of several the smallest; `None` while GitHub has named none.
     pub fn budget(&self) -> Option<Budget> {
         self.reader.authority.budget()
+    }
+
+    /// How many requests were sent to GitHub, by what came of them, and whether it is up.
+    pub fn traffic(&self) -> Service {
+        let sender = &self.reader.sender;
+        Service { host: SERVICE.into(), requests: sender.traffic().counts().collect(), up: sender.breaker.is_well() }
     }
 
     /// Since when GitHub is there for questions about `repo`: it is up, limits nobody, and did not fail or refuse the

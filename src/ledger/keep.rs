@@ -126,7 +126,7 @@ impl Ledger {
             let memory = self.memory();
             (memory.id.clone(), memory.mirror.change)
         };
-        let news = self.store.news(id.as_deref().unwrap_or_default(), change, until).await?;
+        let news = self.counted(self.store.news(id.as_deref().unwrap_or_default(), change, until).await)?;
         let replaced = news.as_ref().is_some_and(|news| news.replaced) && id.is_some();
         if let Some(news) = news {
             self.take_in(news, id.is_some());

@@ -269,7 +269,7 @@ impl Ledger {
             let memory = self.memory();
             (memory.id.clone().unwrap_or_default(), memory.mirror.change)
         };
-        let committed = self.store.commit(&id, change, batch, until).await;
+        let committed = self.counted(self.store.commit(&id, change, batch, until).await);
         let mut memory = self.memory();
         if let Ok(Committed::After(first)) = committed {
             let mut change = first;

@@ -120,6 +120,11 @@ impl BuildPart {
         &self.options.repository
     }
 
+    /// How many lines are kept fresh.
+    pub fn hot_lines(&self) -> usize {
+        self.hot.len()
+    }
+
     /// Since when GitHub and the registries of all images are up, and neither limit nor refuse us, as far as is known;
     /// `None` while that is not so.
     pub fn upstreams_well_since(&self) -> Option<Moment> {
