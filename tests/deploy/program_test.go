@@ -118,6 +118,7 @@ func simulator(t *testing.T, publicKey string) (github, registry string) {
 	t.Helper()
 	world, err := yaml.Marshal(map[string]any{
 		"github": map[string]any{
+			"tokens": []any{map[string]any{"token": "sim-classic-token", "login": "lastgreen-bot", "kind": "classic"}},
 			"apps": []any{map[string]any{
 				"id": 12345, "public_key": publicKey,
 				"installations": []any{map[string]any{"id": 1, "account": "myorg"}},
