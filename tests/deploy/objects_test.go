@@ -123,6 +123,8 @@ func validate(object runtime.Object) field.ErrorList {
 	switch object := object.(type) {
 	case *apps.Deployment:
 		return appsvalidation.ValidateDeployment(object, podutil.GetValidationOptionsFromPodTemplate(&object.Spec.Template, nil))
+	case *core.Pod:
+		return corevalidation.ValidatePodCreate(object, podutil.GetValidationOptionsFromPodSpecAndMeta(&object.Spec, nil, &object.ObjectMeta, nil))
 	case *core.Service:
 		// The API server fills it in before it validates.
 		if object.Spec.ClusterIP != "" {
