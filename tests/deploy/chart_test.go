@@ -135,6 +135,10 @@ func TestTheChartFollowsTheConfiguration(t *testing.T) {
 	if digest := "sha256:" + strings.Repeat("0", 64); deployment(t, set("image.digest="+digest)).Spec.Template.Spec.Containers[0].Image != "registry.example.com/lastgreen@"+digest {
 		t.Error("the digest does not count")
 	}
+	// `off` is a word of YAML, and one of the log's.
+	if env := deployment(t, set("logLevel=off")).Spec.Template.Spec.Containers[0].Env; env[0].Value != "off" {
+		t.Errorf("%v", env)
+	}
 	// A change of the configuration rolls out.
 	checksum := func(o objects) string { return deployment(t, o).Spec.Template.Annotations["checksum/config"] }
 	if one, other := checksum(set("config.answerWithin=10s")), checksum(set("config.answerWithin=9s")); one == other || one == "" {
