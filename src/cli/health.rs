@@ -21,16 +21,15 @@ pub(super) struct HealthArgs {
 }
 
 pub(super) fn health(args: HealthArgs) -> anyhow::Result<Exit> {
-    let url = match args.ops {
-        Some(url) => url,
+    let url = if let Some(url) = args.ops {
+        url
+    } else {
         // Only the port is of interest here: no secret is looked at.
-        None => {
-            let path = args.config.config.display().to_string();
-            let text = fs::read_to_string(&path).with_context(|| format!("cannot read the configuration `{path}`"))?;
-            match Config::parse(&text, &path) {
-                Ok((config, _)) => ops_url(config.ops.listen),
-                Err(errors) => return Ok(refuse(&errors)),
-            }
+        let path = args.config.config.display().to_string();
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read the configuration `{path}`"))?;
+        match Config::parse(&text, &path) {
+            Ok((config, _)) => ops_url(config.ops.listen),
+            Err(errors) => return Ok(refuse(&errors)),
         }
     };
     in_runtime(ask(format!("{}/readyz", url.trim_end_matches('/'))))
