@@ -200,6 +200,12 @@ func TestDockerfile(t *testing.T) {
 		}
 		run(t, tool("LASTGREEN_BIN", root+"/target/debug/lastgreen"), append(command[1:], "--help")...)
 	}
+	labels := last.find(t, "LABEL").args
+	for _, label := range []string{"title", "description", "licenses", "version", "revision", "source"} {
+		if !strings.Contains(labels, "org.opencontainers.image."+label+"=") {
+			t.Errorf("no label %s", label)
+		}
+	}
 	manifest, err := os.ReadFile(filepath.Join(root, "Cargo.toml"))
 	if err != nil {
 		t.Fatal(err)

@@ -170,3 +170,61 @@ func TestTheInstallPage(t *testing.T) {
 		}
 	}
 }
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	noSlug  = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+)
+
+// anchors are the names of a page's headings, as GitHub makes them.
+func anchors(text string) map[string]bool {
+	found := map[string]bool{}
+	for _, match := range heading.FindAllStringSubmatch(text, -1) {
+		found[strings.ReplaceAll(noSlug.ReplaceAllString(strings.ToLower(match[1]), ""), " ", "-")] = true
+	}
+	return found
+}
+
+// Every link from one page to another leads somewhere.
+func TestLinksOfThePages(t *testing.T) {
+	all, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md"} {
+		all = append(all, filepath.Join(root, page))
+	}
+	seen := 0
+	for _, page := range all {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A link may be broken over two lines between its words, never within its address.
+		for _, match := range link.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(match[1], "://") {
+				continue
+			}
+			seen++
+			path, anchor, _ := strings.Cut(match[1], "#")
+			target := page
+			if path != "" {
+				target = filepath.Join(filepath.Dir(page), path)
+			}
+			linked, err := os.ReadFile(target)
+			if err != nil {
+				if info, problem := os.Stat(target); problem != nil || !info.IsDir() {
+					t.Errorf("%s: %v", page, err)
+				}
+				continue
+			}
+			if anchor != "" && !anchors(string(linked))[anchor] {
+				t.Errorf("%s: %s has no #%s", page, target, anchor)
+			}
+		}
+	}
+	if seen < 40 {
+		t.Errorf("only %d links", seen)
+	}
+}
