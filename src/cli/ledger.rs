@@ -2,7 +2,7 @@
 //!
 //! Where the service runs it is asked, so that its memory hears of it; where none runs, the ledger is opened here.
 
-use std::{fmt::Write as _, net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
@@ -128,15 +128,7 @@ impl Desk {
     async fn open(config: Config, ops: Option<String>) -> anyhow::Result<Self> {
         let clock: SharedClock = Arc::new(SystemClock::new());
         let asked_for = ops.is_some();
-        let url = ops.unwrap_or_else(|| {
-            let address = config.ops.listen;
-            let ip = match address.ip() {
-                IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
-                IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
-                ip => ip,
-            };
-            format!("http://{}", std::net::SocketAddr::new(ip, address.port()))
-        });
+        let url = ops.unwrap_or_else(|| super::ops_url(config.ops.listen));
         let url = url.trim_end_matches('/').to_owned();
         let client = http::client(None)?;
         let serves = client.get(format!("{url}/livez")).timeout(Duration::from_secs(3)).send().await.is_ok();

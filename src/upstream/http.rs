@@ -63,6 +63,12 @@ pub fn client(ca_file: Option<&Path>) -> Result<reqwest::Client, ClientError> {
     Ok(builder.build()?)
 }
 
+/// A client for a service on this machine, where no proxy comes between, and no TLS.
+pub fn local_client(patience: Duration) -> Result<reqwest::Client, ClientError> {
+    let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    Ok(builder.tls_certs_only([]).timeout(patience).build()?)
+}
+
 /// Why an answer's body could not be had.
 #[derive(Debug, Error)]
 pub enum BodyError {
