@@ -5,12 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, text},
-    metrics::{
-        MetricType,
-        counter::ConstCounter,
-        gauge::ConstGauge,
-        histogram::Histogram,
-    },
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge, histogram::Histogram},
     registry::Registry,
 };
 
@@ -67,7 +62,8 @@ impl Collector for Watched {
         self.questions(page)?;
         self.upstreams(page)?;
         self.ledger(page)?;
-        let mut of = page.encode_descriptor("build_info", "The version that runs; always 1", None, MetricType::Gauge)?;
+        let mut of =
+            page.encode_descriptor("build_info", "The version that runs; always 1", None, MetricType::Gauge)?;
         gauge(&mut of, &[("version", env!("CARGO_PKG_VERSION"))], 1)
     }
 }

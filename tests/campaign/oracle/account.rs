@@ -19,6 +19,8 @@ pub(crate) enum Known {
 pub(crate) struct Account {
     pub(crate) known: Known,
     pub(crate) known_at: At,
+    /// Since when that is so.
+    pub(crate) since: At,
     /// What it may know instead.
     pub(crate) also: Option<Item>,
     /// What whoever asks has of it now.
@@ -69,7 +71,9 @@ impl Accounts {
         let (mut taken_over, mut perhaps_taken_over) = (false, false);
         let mut broken = account.broken;
         // "Force-push and reopening keep it": a pull request that was known before is open again.
-        let reopened = matches!(line, Line::Pull(_)) && account.known != Known::Never;
+        let own = (account.known.clone(), account.since);
+        let reopened =
+            |since: At| matches!(line, Line::Pull(_)) && !hub.is_fork(line) && own.0 != Known::Never && own.1 < since;
         let history = hub.head(line).filter(|_| !hub.is_fork(line)).map(|head| hub.history(&head)).unwrap_or_default();
         for (other, books) in &self.lines {
             let same = hub.branch_of(other) == hub.branch_of(line) && !hub.is_fork(other);
@@ -82,7 +86,7 @@ impl Accounts {
             perhaps_taken_over |= matches!(&books.known, Known::Item(_)) && books.known_at > account.known_at;
             if let Known::Item(item) = &books.known
                 && books.known_at > account.known_at
-                && (reopened || history.contains(&item.commit))
+                && (reopened(books.since) || history.contains(&item.commit))
             {
                 account.known = books.known.clone();
                 account.known_at = books.known_at;
@@ -93,7 +97,7 @@ impl Accounts {
             }
             if let Some(item) = &books.deployed
                 && books.deployed_at > account.deployed_at
-                && (reopened || history.contains(&item.commit))
+                && (reopened(books.since) || history.contains(&item.commit))
             {
                 account.deployed.clone_from(&books.deployed);
                 account.deployed_at = books.deployed_at;

@@ -352,7 +352,9 @@ impl Oracle {
                     Known::Item(_) => account.also.take(),
                     Known::Nothing | Known::Never => None,
                 };
+                let same = matches!(&account.known, Known::Item(known) if known == item);
                 *account = super::account::Account {
+                    since: if same { account.since } else { now },
                     // It may have been answered as another line, and this one's own be what it was.
                     also: before.filter(|_| several),
                     known: Known::Item(item.clone()),
@@ -373,6 +375,9 @@ impl Oracle {
                 account.deployed = None;
                 account.deployed_at = now;
                 if standing == Standing::NotYet {
+                    if account.known != Known::Nothing {
+                        account.since = now;
+                    }
                     account.known = Known::Nothing;
                     account.known_at = now;
                     account.unheard = false;
