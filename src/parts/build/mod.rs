@@ -67,6 +67,8 @@ pub struct BuildOptions {
     pub settled: Duration,
     /// Whether lines are looked at before they are asked for.
     pub ahead: bool,
+    /// Whether a build is all of an answer; else it is not recorded before all of it is known.
+    pub alone: bool,
 }
 
 /// Answers for the commits and images of one repository.
