@@ -178,6 +178,8 @@ impl Parts {
 
     /// Asks all parts at once.
     pub(super) async fn ask(&self, inputs: &Map<String, Value>, set: &str, until: Moment) -> Said {
+        // What others have recorded so far is older than what is asked now. If it cannot be read, that is said below.
+        let _ = self.ledger.refresh(until).await;
         let as_of = self.clock.now();
         let lists = join_all(self.parts.iter().map(|part| part.list(inputs, set, until))).await;
         for (part, cannot_say) in self.parts.iter().zip(&lists) {
@@ -216,8 +218,9 @@ impl Parts {
             let list = self.product(build, &lists.of_parts).map_err(Unsettled::Misfit)?;
             let record = known.record.as_deref();
             let is_known = known.is_stored && record.is_some_and(|record| record.has(&lists.of_parts));
-            let held_back = record.is_some_and(|record| record.guarded.held_back.is_some());
-            if is_known && !(held_back && lists.all_say) {
+            let held_back = record.and_then(|record| record.guarded.held_back);
+            // What is held back ends with an answer that is as before.
+            if is_known && (held_back.is_none() || !lists.all_say) {
                 if lists.all_say {
                     self.ledger.lists_are_so(key, said.as_of);
                 } else {
@@ -310,7 +313,11 @@ impl Parts {
         for (part, said_now) in self.parts.iter().zip(&said.lists) {
             let recorded = known.record.as_ref().and_then(|record| record.parts.get(&part.name));
             let list = match (said_now, recorded) {
-                (Ok(_), Some(recorded)) if known.as_of > said.as_of => recorded,
+                (Ok(_), Some(recorded)) if known.as_of > said.as_of => {
+                    lists.all_say = false;
+                    lists.reasons.push(format!("a newer answer of `{}` was recorded meanwhile", part.name));
+                    recorded
+                }
                 (Ok(list), _) => list,
                 (Err(cannot_say), recorded) => {
                     let reason = format!("`{}` cannot say: {cannot_say}", part.name);

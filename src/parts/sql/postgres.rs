@@ -7,8 +7,8 @@ use std::{fmt::Write as _, path::Path, str::FromStr as _, time::Duration};
 
 use futures_util::TryStreamExt as _;
 use sqlx::{
-    AssertSqlSafe, Column as _, ConnectOptions as _, Executor as _, PgConnection, Row as _, SqlSafeStr as _,
-    Statement as _,
+    AssertSqlSafe, Column as _, ConnectOptions as _, Connection as _, Executor as _, PgConnection, Row as _,
+    SqlSafeStr as _, Statement as _,
     postgres::{PgConnectOptions, PgSslMode},
 };
 
@@ -24,14 +24,11 @@ const PLAIN: &[&str] = &[
 /// Types that JSON writes better: times as in RFC 3339, addresses without a mask that says nothing.
 const AS_JSON: &[&str] = &["timestamp", "timestamptz", "inet", "cidr"];
 
-/// The types that some columns have at bottom, and their names.
-const TYPES: &str = "WITH RECURSIVE base (n, declared, type) AS (
-         SELECT n, oid::oid, oid::oid FROM unnest($1::int8[]) WITH ORDINALITY AS given (oid, n)
-         UNION ALL
-         SELECT n, declared, t.typbasetype FROM base JOIN pg_catalog.pg_type t ON t.oid = type WHERE t.typtype = 'd')
-     SELECT pg_catalog.format_type(declared, NULL), t.typname::text, t.typtype::text, t.typcategory::text,
+/// The types of some columns and their names; what is said to be a column's type is never a domain.
+const TYPES: &str = "SELECT pg_catalog.format_type(t.oid, NULL), t.typname::text, t.typtype::text, t.typcategory::text,
          t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace
-     FROM base JOIN pg_catalog.pg_type t ON t.oid = type WHERE t.typtype <> 'd' ORDER BY n";
+     FROM unnest($1::int8[]) WITH ORDINALITY AS given (oid, n) JOIN pg_catalog.pg_type t ON t.oid = given.oid::oid
+     ORDER BY n";
 
 /// The name of the statement that is only looked at.
 const PROBE: &str = "lastgreen_probe";
@@ -71,6 +68,8 @@ impl Postgres {
 
     /// What the server says of a query: the types of its parameters and columns.
     pub(super) async fn plan(&mut self, statement: &Statement, max_rows: usize) -> Result<Plan, Failure> {
+        // What was said of the same text before may not be so any more.
+        self.0.clear_cached_statements().await?;
         let types = self.parameter_types(statement).await?;
         let typed = statement.render(|place| match types[place].as_str() {
             "text" => format!("${}", place + 1),
