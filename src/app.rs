@@ -38,6 +38,9 @@ const FORGET_EVERY: Duration = Duration::from_hours(1);
 /// How long requests to the operator's listener may take once the plugin is done.
 const OPS_DRAIN: Duration = Duration::from_secs(2);
 
+/// Generators by their names.
+type ByName<G> = BTreeMap<Arc<str>, Arc<G>>;
+
 /// How the process is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -57,9 +60,9 @@ pub struct App {
     /// What was answered.
     pub ledger: Arc<Ledger>,
     /// The generators with a build part, by name.
-    pub generators: BTreeMap<Arc<str>, Arc<Generator>>,
+    pub generators: ByName<Generator>,
     /// The generators without one, by name.
-    pub plain: BTreeMap<Arc<str>, Arc<PlainGenerator>>,
+    pub plain: ByName<PlainGenerator>,
     /// What is done beside the answering; [`App::run`] starts it.
     pub background: Vec<Background>,
     plugin: Arc<Plugin>,
@@ -172,7 +175,7 @@ impl App {
 /// more is forgotten, and mistakes in what is asked of databases are said at once.
 fn background(
     ledger: &Arc<Ledger>,
-    (generators, plain): (&BTreeMap<Arc<str>, Arc<Generator>>, &BTreeMap<Arc<str>, Arc<PlainGenerator>>),
+    (generators, plain): (&ByName<Generator>, &ByName<PlainGenerator>),
     forget_after: Duration,
     clock: &SharedClock,
 ) -> Vec<Background> {

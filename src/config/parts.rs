@@ -90,6 +90,7 @@ fn up_to(field: &Field<'_>, most: u32) -> Option<u32> {
 }
 
 /// What looks after a generator's answers.
+#[expect(clippy::option_option, reason = "off and wrong are two things")]
 pub(super) fn guard(field: &Field<'_>) -> Option<Option<Guard>> {
     if field.is_text() {
         return field.choice(&[("off", ())]).map(|()| None);
@@ -132,11 +133,13 @@ pub(super) fn selector(field: &Field<'_>) -> Option<Selector> {
     Some(Selector::new(labels.chain(expressions?).collect()))
 }
 
+/// What makes a condition of values.
+type Make = fn(Vec<String>) -> Condition;
+
 fn requirement(field: &Field<'_>) -> Option<Requirement> {
     let mut map = field.map("a map with `key`, `operator` and `values`")?;
     let key = map.require("key", "a key of the items").and_then(|field| field.text("a key of the items"));
     let operator = map.require("operator", "`In`, `NotIn`, `Exists` or `DoesNotExist`");
-    type Make = fn(Vec<String>) -> Condition;
     let operators: [(&str, (bool, Make)); 4] = [
         ("In", (true, Condition::In)),
         ("NotIn", (true, Condition::NotIn)),

@@ -260,15 +260,12 @@ impl<'a> Reader<'a> {
             let rest = &self.rest[at..];
             let end = rest.find("*/").ok_or(StatementError::Open("/*"))?;
             let inner = rest.find("/*").filter(|begin| *begin < end && self.dialect == Dialect::Postgres);
-            match inner {
-                Some(begin) => {
-                    depth += 1;
-                    at += begin + 2;
-                }
-                None => {
-                    depth -= 1;
-                    at += end + 2;
-                }
+            if let Some(begin) = inner {
+                depth += 1;
+                at += begin + 2;
+            } else {
+                depth -= 1;
+                at += end + 2;
             }
         }
         self.keep(at);

@@ -81,7 +81,7 @@ impl Part {
 #[derive(Debug)]
 pub struct Parts {
     generator: Arc<str>,
-    parts: Vec<Part>,
+    all: Vec<Part>,
     /// The keys of the build beside them, if there is one.
     build_keys: Option<BTreeSet<String>>,
     guard: Option<Guard>,
@@ -125,27 +125,27 @@ impl Parts {
     /// These parts of that generator, looked after by a guard, perhaps beside a build with such keys.
     pub fn new(
         generator: Arc<str>,
-        parts: Vec<Part>,
+        all: Vec<Part>,
         (build_keys, guard): (Option<BTreeSet<String>>, Option<Guard>),
         ledger: Arc<Ledger>,
         clock: SharedClock,
     ) -> Self {
-        Self { generator, parts, build_keys, guard, ledger, clock }
+        Self { generator, all, build_keys, guard, ledger, clock }
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.parts.is_empty()
+        self.all.is_empty()
     }
 
     /// Each part.
     pub fn iter(&self) -> impl Iterator<Item = &Part> {
-        self.parts.iter()
+        self.all.iter()
     }
 
     /// Looks at what is asked of each source, and says what is wrong with it before anybody is told so.
     pub async fn check(&self) {
-        for part in &self.parts {
+        for part in &self.all {
             let checked = part.check(self.clock.now() + CHECK).await.map_err(|error| error.to_string());
             let checked = checked.and_then(|keys| {
                 self.check_known_keys(&part.name, &keys).map_err(|misfit| misfit.to_string())?;
@@ -173,7 +173,7 @@ impl Parts {
 
     /// Those of a question's inputs that make a difference.
     pub(super) fn inputs(&self, parameters: &Map<String, Value>) -> Result<Map<String, Value>, QuestionError> {
-        inputs(self.parts.iter().flat_map(Part::inputs), parameters)
+        inputs(self.all.iter().flat_map(Part::inputs), parameters)
     }
 
     /// Asks all parts at once.
@@ -181,8 +181,8 @@ impl Parts {
         // What others have recorded so far is older than what is asked now. If it cannot be read, that is said below.
         let _ = self.ledger.refresh(until).await;
         let as_of = self.clock.now();
-        let lists = join_all(self.parts.iter().map(|part| part.list(inputs, set, until))).await;
-        for (part, cannot_say) in self.parts.iter().zip(&lists) {
+        let lists = join_all(self.all.iter().map(|part| part.list(inputs, set, until))).await;
+        for (part, cannot_say) in self.all.iter().zip(&lists) {
             if let Err(CannotSay { reason }) = cannot_say {
                 tracing::warn!(generator = %self.generator, part = %part.name, reason, "a part cannot say");
             }
@@ -213,7 +213,7 @@ impl Parts {
             let known = self.ledger.lists(key, until).await?;
             let lists = self.lists(said, &known).map_err(Unsettled::Unknown)?;
             if build.is_some() {
-                self.check_keys(&lists.of_parts).map_err(Unsettled::Misfit)?;
+                Self::check_keys(&lists.of_parts).map_err(Unsettled::Misfit)?;
             }
             let list = self.product(build, &lists.of_parts).map_err(Unsettled::Misfit)?;
             let record = known.record.as_deref();
@@ -238,9 +238,8 @@ impl Parts {
                 let reasons = vec!["not recorded: too many different inputs were asked for".to_owned()];
                 return Ok(Settled { list, held: false, reasons });
             }
-            match self.write(key, (&known, former), lists, (list, said.as_of), until).await? {
-                Some(settled) => return Ok(settled),
-                None => continue,
+            if let Some(settled) = self.write(key, (&known, former), lists, (list, said.as_of), until).await? {
+                return Ok(settled);
             }
         }
         Err(Unsettled::Unknown("other replicas changed the same lists again and again".to_owned()))
@@ -273,10 +272,9 @@ impl Parts {
                 if guarded_now != *guarded {
                     let record = ListRecord { parts, guarded: guarded_now, recorded_at: now };
                     let written = self.ledger.record_lists(key, known.version, record, as_of, until).await;
-                    match written {
-                        Ok(false) => return Ok(None),
-                        // It is held back all the same.
-                        Ok(true) | Err(_) => {}
+                    // Where this cannot be recorded, it is held back all the same.
+                    if written == Ok(false) {
+                        return Ok(None);
                     }
                     tracing::error!(generator = %self.generator, about = %key.about, vanish = held_back.vanish, of = held_back.of, "the guard holds an answer back; `lastgreen guard release` lets it through");
                 }
@@ -310,7 +308,7 @@ impl Parts {
     fn lists(&self, said: &Said, known: &KnownLists) -> Result<Lists, String> {
         let mut lists = Lists { of_parts: BTreeMap::new(), all_say: true, reasons: Vec::new() };
         let mut missing = Vec::new();
-        for (part, said_now) in self.parts.iter().zip(&said.lists) {
+        for (part, said_now) in self.all.iter().zip(&said.lists) {
             let recorded = known.record.as_ref().and_then(|record| record.parts.get(&part.name));
             let list = match (said_now, recorded) {
                 (Ok(_), Some(recorded)) if known.as_of > said.as_of => {
@@ -342,7 +340,7 @@ impl Parts {
     }
 
     fn product(&self, build: Option<&List>, lists: &BTreeMap<Arc<str>, List>) -> Result<List, Misfit> {
-        let contributions = self.parts.iter().filter_map(|part| {
+        let contributions = self.all.iter().filter_map(|part| {
             let list = lists.get(&part.name)?;
             Some(Contribution { part: Arc::clone(&part.name), list, only_if: part.only_if.as_ref() })
         });
@@ -351,7 +349,7 @@ impl Parts {
     }
 
     /// That no part gives a key which Argo CD fills beside those of a pull request.
-    fn check_keys(&self, lists: &BTreeMap<Arc<str>, List>) -> Result<(), Misfit> {
+    fn check_keys(lists: &BTreeMap<Arc<str>, List>) -> Result<(), Misfit> {
         for (part, list) in lists {
             let taken = list.items().iter().flat_map(BTreeMap::keys).find(|key| TAKEN_KEYS.contains(&key.as_str()));
             if let Some(key) = taken {

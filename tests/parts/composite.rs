@@ -120,10 +120,10 @@ generators:
     }
 
     async fn ask(&self, parameters: Value) -> Reply {
-        self.asking(parameters).await.unwrap()
+        self.asking(&parameters).await.unwrap()
     }
 
-    fn asking(&self, parameters: Value) -> tokio::task::JoinHandle<Reply> {
+    fn asking(&self, parameters: &Value) -> tokio::task::JoinHandle<Reply> {
         let body = json!({ "applicationSetName": "fb-matrix", "input": { "parameters": parameters } });
         let request = request("/preview", "strong-password", Body::from(body.to_string()));
         tokio::spawn(send(self.router.clone(), request))
@@ -131,7 +131,7 @@ generators:
 
     /// Asks, and lets just the time pass that is waited between two tries.
     async fn ask_through(&self, parameters: Value) -> Reply {
-        let mut answer = self.asking(parameters);
+        let mut answer = self.asking(&parameters);
         loop {
             tokio::select! {
                 biased;
@@ -157,17 +157,17 @@ async fn each_build_with_each_row() {
     let preview = Preview::new("", ALL).await;
     let digest = preview.pull(1, "feature", "a1");
     let reply = preview.ask(json!({"branch": "feature"})).await;
-    reply.is(items(&digest, BOTH), "fresh");
+    reply.is(&items(&digest, BOTH), "fresh");
     assert_eq!(reply.headers["x-lastgreen-commit"], sha("a1"));
     // Every question is a real query, and GitHub is not asked again for it.
     preview.execute("DELETE FROM organization WHERE status = 'trial'").await;
     preview.sim.reset_counts();
-    preview.ask(json!({"branch": "feature"})).await.is(items(&digest, &BOTH[..1]), "fresh");
+    preview.ask(json!({"branch": "feature"})).await.is(&items(&digest, &BOTH[..1]), "fresh");
     assert_eq!(preview.sim.counts(), lastgreen_sim::Counts::default());
     // What is not built yet is nothing, whatever the rows are.
     preview.sim.world(|world| world.create_branch(REPO, "new", "m1"));
     preview.sim.world(|world| world.push(REPO, "new", "n1", &[]));
-    preview.ask(json!({"branch": "new"})).await.is(json!([]), "not-yet");
+    preview.ask(json!({"branch": "new"})).await.is(&json!([]), "not-yet");
 }
 
 #[tokio::test]
@@ -176,31 +176,31 @@ async fn an_outage_of_the_database_keeps_what_was_answered_whatever_is_asked() {
     let first = preview.pull(1, "feature", "a1");
     let acme = &BOTH[..1];
     let ask = json!({"branch": "feature", "tenant": "Acme Corp"});
-    preview.ask(ask.clone()).await.is(items(&first, acme), "fresh");
+    preview.ask(ask.clone()).await.is(&items(&first, acme), "fresh");
     preview.away(true);
     let reply = preview.ask(ask.clone()).await;
-    reply.is(items(&first, acme), "held");
+    reply.is(&items(&first, acme), "held");
     assert!(reply.reason().starts_with("`sql` cannot say: the database cannot be used: "), "{}", reply.reason());
     // Its list is the line's, whatever its inputs are now; and the build goes on.
     preview.sim.world(|world| world.push(REPO, "feature", "a2", &[]));
     let second = preview.built("a2");
     let other = json!({"branch": "feature", "head_sha": sha("a2"), "tenant": "Gamma Industries"});
-    preview.ask(other.clone()).await.is(items(&second, acme), "held");
+    preview.ask(other.clone()).await.is(&items(&second, acme), "held");
     preview.restart();
-    preview.ask(other.clone()).await.is(items(&second, acme), "held");
+    preview.ask(other.clone()).await.is(&items(&second, acme), "held");
     preview.away(false);
-    preview.ask(other).await.is(items(&second, &BOTH[1..]), "fresh");
+    preview.ask(other).await.is(&items(&second, &BOTH[1..]), "fresh");
 }
 
 #[tokio::test]
 async fn an_outage_of_github_keeps_the_build_and_asks_for_rows_all_the_same() {
     let preview = Preview::new("", ALL).await;
     let digest = preview.pull(1, "feature", "a1");
-    preview.ask(json!({"branch": "feature"})).await.is(items(&digest, BOTH), "fresh");
+    preview.ask(json!({"branch": "feature"})).await.is(&items(&digest, BOTH), "fresh");
     preview.pass(600);
     preview.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
     preview.execute("DELETE FROM organization WHERE status = 'trial'").await;
-    preview.ask_through(json!({"branch": "feature"})).await.is(items(&digest, &BOTH[..1]), "held");
+    preview.ask_through(json!({"branch": "feature"})).await.is(&items(&digest, &BOTH[..1]), "held");
 }
 
 #[tokio::test]
@@ -210,7 +210,7 @@ async fn a_new_branch_in_an_outage_is_nobody_else_s_problem() {
     preview.restart();
     let digest = preview.pull(1, "feature", "a1");
     for _ in 0..2 {
-        preview.ask(json!({"branch": "feature"})).await.is(items(&digest, BOTH), "fresh");
+        preview.ask(json!({"branch": "feature"})).await.is(&items(&digest, BOTH), "fresh");
         preview.pass(20);
     }
     preview.pull(2, "other", "b1");
@@ -218,10 +218,10 @@ async fn a_new_branch_in_an_outage_is_nobody_else_s_problem() {
     // Nothing of it was ever answered, and the ledger is trusted to know that.
     for _ in 0..2 {
         let reply = preview.ask_through(json!({"branch": "other"})).await;
-        reply.is(json!([]), "unknown");
+        reply.is(&json!([]), "unknown");
         assert!(reply.reason().contains("`sql` cannot say"), "{}", reply.reason());
     }
-    preview.ask(json!({"branch": "feature"})).await.is(items(&digest, BOTH), "held");
+    preview.ask(json!({"branch": "feature"})).await.is(&items(&digest, BOTH), "held");
     preview.away(false);
     preview.ask(json!({"branch": "other"})).await.has(2, "fresh");
 }
@@ -241,19 +241,19 @@ async fn on_a_ledger_that_is_not_trusted_nothing_is_guessed() {
 async fn an_emptied_product_is_a_deliberate_deletion_and_guarded() {
     let preview = Preview::new("guard: { minItems: 2, maxDrop: 60% }", ALL).await;
     let digest = preview.pull(1, "feature", "a1");
-    preview.ask(json!({"branch": "feature"})).await.is(items(&digest, BOTH), "fresh");
+    preview.ask(json!({"branch": "feature"})).await.is(&items(&digest, BOTH), "fresh");
     preview.execute("DELETE FROM organization").await;
     let reply = preview.ask(json!({"branch": "feature"})).await;
-    reply.is(items(&digest, BOTH), "held");
+    reply.is(&items(&digest, BOTH), "held");
     assert!(reply.reason().starts_with("the guard holds back that 2 of 2 items vanish"), "{}", reply.reason());
     preview.execute("INSERT INTO organization VALUES ('Acme Corp', 'active')").await;
-    preview.ask(json!({"branch": "feature"})).await.is(items(&digest, &BOTH[..1]), "fresh");
+    preview.ask(json!({"branch": "feature"})).await.is(&items(&digest, &BOTH[..1]), "fresh");
     // One is fewer than the guard looks at, after its window.
     preview.pass(600);
     preview.execute("DELETE FROM organization").await;
-    preview.ask(json!({"branch": "feature"})).await.is(json!([]), "fresh");
+    preview.ask(json!({"branch": "feature"})).await.is(&json!([]), "fresh");
     preview.away(true);
-    preview.ask(json!({"branch": "feature"})).await.is(json!([]), "held");
+    preview.ask(json!({"branch": "feature"})).await.is(&json!([]), "held");
 }
 
 #[tokio::test]
@@ -278,7 +278,7 @@ async fn rows_may_be_chosen_and_keys_must_not_collide() {
     }
     preview.query = format!("{ALL}\"\n      onlyIf: {{ matchLabels: {{ status: active }} }}\n      # \"");
     preview.restart();
-    preview.ask(json!({"branch": "feature"})).await.is(items(&digest, &BOTH[..1]), "fresh");
+    preview.ask(json!({"branch": "feature"})).await.is(&items(&digest, &BOTH[..1]), "fresh");
     preview.query = preview.query.replace("status: active", "stat: active");
     preview.restart();
     let reply = preview.ask(json!({"branch": "feature"})).await;

@@ -36,7 +36,7 @@ async fn a_generator_may_have_tokens_and_sets_of_its_own() {
     let wrong = "the bearer token is not one of those in lastgreen's token file";
     assert_eq!(ask("/tenants", "strong-password", "fb-matrix").await.is_refused(403), wrong);
     assert_eq!(ask("/other", "own-password", "fb-matrix").await.is_refused(403), wrong);
-    ask("/other", "strong-password", "anything").await.is(json!([{"status": "active"}]), "fresh");
+    ask("/other", "strong-password", "anything").await.is(&json!([{"status": "active"}]), "fresh");
     // Whoever knows no token is not told which generators there are.
     assert_eq!(ask("/nowhere", "own-password", "x").await.is_refused(403), wrong);
     assert!(

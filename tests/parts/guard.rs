@@ -119,7 +119,7 @@ async fn a_guard_can_be_off_or_another_one() {
         stage.tenants(count).await;
         all_are(&process, answered, standing).await;
     }
-    process.pass(Duration::from_secs(60));
+    process.pass(Duration::from_mins(1));
     stage.tenants(1).await;
     all_are(&process, 1, "fresh").await;
 }

@@ -168,7 +168,7 @@ impl Stage {
     pub(crate) fn config(&self) -> String {
         let folder = self.folder.path().display();
         std::fs::write(self.folder.path().join("url"), self.url()).unwrap();
-        let indented = |text: &str, by: &str| text.lines().map(|line| format!("{by}{line}\n")).collect::<String>();
+        let indented = |text: &str, by: &str| text.lines().flat_map(|line| [by, line, "\n"]).collect::<String>();
         let ledger = match &self.ledger {
             Some(url) => {
                 std::fs::write(self.folder.path().join("ledger-url"), url).unwrap();
@@ -284,7 +284,7 @@ pub(crate) async fn send(router: Router, request: Request<Body>) -> Reply {
 impl Reply {
     /// Asserts these items and this standing.
     #[track_caller]
-    pub(crate) fn is(&self, items: Value, standing: &str) {
+    pub(crate) fn is(&self, items: &Value, standing: &str) {
         assert_eq!(self.body, json!({ "output": { "parameters": items } }), "{}", self.reason());
         assert_eq!((self.status, self.standing()), (StatusCode::OK, standing), "{}", self.reason());
     }

@@ -22,7 +22,7 @@ async fn the_answers_are_those_of_the_document() {
         // curl -X POST, without any body, at the sole generator's own path.
         let all = send(process.router.clone(), request("", "strong-password", Body::empty())).await;
         let acme = json!({"tenant": "Acme Corp", "status": "active"});
-        all.is(json!([acme, {"tenant": "Gamma Industries", "status": "trial"}]), "fresh");
+        all.is(&json!([acme, {"tenant": "Gamma Industries", "status": "trial"}]), "fresh");
         let body = r#"{
             "applicationSetName": "fake-appset",
             "input": {
@@ -32,10 +32,10 @@ async fn the_answers_are_those_of_the_document() {
             }
           }"#;
         let active = send(process.router.clone(), request("/tenants", "strong-password", Body::from(body))).await;
-        active.is(json!([acme]), "fresh");
-        process.ask(json!({"status": "gone"})).await.is(json!([]), "fresh");
+        active.is(&json!([acme]), "fresh");
+        process.ask(json!({"status": "gone"})).await.is(&json!([]), "fresh");
         // Nothing of an input is ever SQL.
-        process.ask(json!({"status": "x' OR '1'='1"})).await.is(json!([]), "fresh");
+        process.ask(json!({"status": "x' OR '1'='1"})).await.is(&json!([]), "fresh");
     }
 }
 
@@ -62,11 +62,11 @@ async fn a_tenant_that_comes_is_answered_and_one_that_goes_is_not() {
         process.all().await.has(3, "fresh");
         stage.execute("DELETE FROM organization WHERE tenant = 'Acme Corp'").await;
         process.all().await.is(
-            json!([{"tenant": "Delta Technologies", "status": "active"}, {"tenant": "Gamma Industries", "status": "trial"}]),
+            &json!([{"tenant": "Delta Technologies", "status": "active"}, {"tenant": "Gamma Industries", "status": "trial"}]),
             "fresh",
         );
         // The last one, too: few are not guarded.
         stage.execute("DELETE FROM organization").await;
-        process.all().await.is(json!([]), "fresh");
+        process.all().await.is(&json!([]), "fresh");
     }
 }

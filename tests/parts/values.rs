@@ -25,7 +25,7 @@ async fn every_value_of_postgresql_is_a_text() {
         empty[key] = json!("");
     }
     process.all().await.is(
-        json!([
+        &json!([
             {
                 "b": "true", "i2": "-7", "i8": "9223372036854775807", "n": "12345678901234567890.1200", "r": "1.5",
                 "d": "0.1", "t": "é \"x\"", "v": "", "c": "ab", "u": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
@@ -50,7 +50,7 @@ async fn every_value_of_sqlite_is_a_text() {
         .await;
     let process = stage.asking("SELECT *, 1 + 1 AS two FROM everything").process();
     process.all().await.is(
-        json!([
+        &json!([
             {"b": "true", "i": "-9223372036854775808", "r": "0.1", "t": "é", "any": "7", "two": "2"},
             {"b": "false", "i": "", "r": "1.0", "t": "", "any": "x", "two": "2"},
         ]),
@@ -117,7 +117,7 @@ async fn inputs_are_what_their_place_wants() {
     ] {
         stage = stage.asking(&format!("SELECT name FROM typed WHERE {condition} ORDER BY id LIMIT :most"));
         let process = stage.process();
-        process.ask(inputs.clone()).await.is(first.clone(), "fresh");
+        process.ask(inputs.clone()).await.is(&first, "fresh");
         process.end().await;
     }
     // An absent input is NULL, and what does not fit its place is the database's to say.
@@ -143,7 +143,7 @@ async fn inputs_are_texts_to_sqlite() {
     stage.execute("CREATE TABLE typed (id INTEGER, name TEXT); INSERT INTO typed VALUES (1, 'a'), (2, 'b')").await;
     let process = stage.asking("SELECT name FROM typed WHERE id = :id OR name = :name").process();
     for inputs in [json!({"id": "1"}), json!({"id": 1}), json!({"name": "a"})] {
-        process.ask(inputs).await.is(json!([{"name": "a"}]), "fresh");
+        process.ask(inputs).await.is(&json!([{"name": "a"}]), "fresh");
     }
-    process.ask(json!({"id": "x"})).await.is(json!([]), "fresh");
+    process.ask(json!({"id": "x"})).await.is(&json!([]), "fresh");
 }

@@ -44,6 +44,7 @@ use crate::{
 
 /// What a build part is told by the configuration.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct BuildOptions {
     /// The generator's name.
     pub generator: Arc<str>,

@@ -71,11 +71,11 @@ impl Postgres {
         // What was said of the same text before may not be so any more.
         self.0.clear_cached_statements().await?;
         let types = self.parameter_types(statement).await?;
-        let typed = statement.render(|place| match types[place].as_str() {
+        let query = statement.render(|place| match types[place].as_str() {
             "text" => format!("${}", place + 1),
             kind => format!("((${}::text)::{kind})", place + 1),
         });
-        let all = format!("SELECT * FROM ({typed}\n) AS lastgreen");
+        let all = format!("SELECT * FROM ({query}\n) AS lastgreen");
         let text = sqlx::postgres::PgTypeInfo::with_name("text");
         let prepared = self.0.prepare_with(AssertSqlSafe(all).into_sql_str(), &vec![text; types.len()]).await?;
         let names: Vec<String> = prepared.columns().iter().map(|column| column.name().to_owned()).collect();
@@ -103,7 +103,7 @@ impl Postgres {
             write!(sql, "{comma}{text}").expect("writing to a string cannot fail");
             columns.push((name.clone(), json));
         }
-        write!(sql, " FROM ({typed}\n) AS lastgreen LIMIT {}", max_rows.saturating_add(1))
+        write!(sql, " FROM ({query}\n) AS lastgreen LIMIT {}", max_rows.saturating_add(1))
             .expect("writing to a string cannot fail");
         Ok(Plan { sql, columns })
     }

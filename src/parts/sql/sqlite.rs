@@ -11,8 +11,8 @@ use std::{
 
 use futures_util::TryStreamExt as _;
 use sqlx::{
-    AssertSqlSafe, Column as _, ConnectOptions as _, Decode, Executor as _, Row as _, SqlSafeStr as _,
-    SqliteConnection, Statement as _, Type, TypeInfo as _, ValueRef as _,
+    AssertSqlSafe, Column, ConnectOptions as _, Decode, Executor as _, Row as _, SqlSafeStr as _, SqliteConnection,
+    Statement as _, Type, TypeInfo as _, ValueRef as _,
     sqlite::{SqliteConnectOptions, SqliteRow},
 };
 
@@ -65,7 +65,7 @@ impl Sqlite {
         let inside = AssertSqlSafe(format!("SELECT * FROM ({sql}\n)"));
         self.connection.prepare(inside.into_sql_str()).await?;
         let prepared = self.connection.prepare(AssertSqlSafe(sql).into_sql_str()).await?;
-        let names = || prepared.columns().iter().map(|column| column.name());
+        let names = || prepared.columns().iter().map(Column::name);
         check_names(names())?;
         Ok(names().map(str::to_owned).collect())
     }
@@ -85,7 +85,7 @@ impl Sqlite {
         let mut items = Vec::new();
         while let Some(row) = rows.try_next().await? {
             if items.is_empty() {
-                check_names(row.columns().iter().map(|column| column.name()))?;
+                check_names(row.columns().iter().map(Column::name))?;
             }
             let item = item(&row)?;
             limits.take(&item, all)?;
