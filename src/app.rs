@@ -213,6 +213,9 @@ fn background(
             async move { generator.keep_fresh(stop.told()).await }
         });
         join_all(all).await;
+        // There may be none.
+        let mut stop = stop;
+        stop.told().await;
         Ok(())
     });
     let checking = Background::new("checking", move |mut stop| async move {

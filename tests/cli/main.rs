@@ -8,6 +8,7 @@ mod stage;
 
 mod basics;
 mod check;
+mod guard;
 mod ledger;
 mod resolve;
 mod secrets;
