@@ -169,7 +169,6 @@ impl Generator {
         question: &Question,
         parameters: &Map<String, Value>,
     ) -> Result<Answered, Refusal> {
-        let inputs = self.parts.inputs(parameters)?;
         let deadline = self.clock.now() + self.options.answer_within;
         // What the upstreams do not say by then is unknown; what is left is for the ledger.
         let last_word = self.clock.now() + self.options.answer_within.mul_f64(0.9);
@@ -179,7 +178,7 @@ impl Generator {
             let _ = self.ledger.refresh(last_word).await;
             // What is recorded from here on may be news to this answer.
             let epoch = self.ledger.epoch();
-            let (resolution, beside) = self.resolve_and_ask(question, &inputs, last_word).await?;
+            let (resolution, beside) = self.resolve_and_ask(question, parameters, last_word).await?;
             let beside = beside.zip(resolution.line.clone());
             let decision = self.decide(question, resolution, deadline).await;
             let decision = match &beside {

@@ -97,6 +97,11 @@ impl List {
         self.0.len()
     }
 
+    /// About how many bytes they take.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().flatten().map(|(key, value)| key.len() + value.len()).sum()
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -307,6 +307,8 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -410,9 +412,9 @@ mod tests {
                 text.push_str(piece);
                 sql.push_str(piece);
                 if let Some(name) = parameter {
-                    text.push_str(&format!(":{name}"));
+                    write!(text, ":{name}").unwrap();
                     names.push(name.clone());
-                    sql.push_str(&format!(" ${} ", names.len()));
+                    write!(sql, " ${} ", names.len()).unwrap();
                 }
                 // A name ends where something else begins.
                 text.push(' ');
@@ -433,7 +435,7 @@ mod tests {
                     for piece in &statement.pieces {
                         match piece {
                             Piece::Text(text) => pieces.push_str(text),
-                            Piece::Parameter(name) => pieces.push_str(&format!(":{name}")),
+                            Piece::Parameter(name) => write!(pieces, ":{name}").unwrap(),
                         }
                     }
                     prop_assert!(text.starts_with(&pieces), "{} {}", text, pieces);

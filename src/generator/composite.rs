@@ -22,13 +22,18 @@ impl Generator {
     pub(super) async fn resolve_and_ask(
         self: &std::sync::Arc<Self>,
         question: &Question,
-        inputs: &Map<String, Value>,
+        parameters: &Map<String, Value>,
         last_word: Moment,
     ) -> Result<(Resolution, Option<Said>), Refusal> {
         if self.parts.is_empty() {
             return Ok((self.resolve_by(question, last_word).await?, None));
         }
-        let asked = self.parts.ask(inputs, &question.application_set, last_word);
+        let asked = async {
+            match self.parts.inputs(parameters) {
+                Ok(inputs) => self.parts.ask(&inputs, &question.application_set, last_word).await,
+                Err(why) => self.parts.say_nothing(&why),
+            }
+        };
         let (resolution, said) = tokio::join!(self.resolve_by(question, last_word), asked);
         let mut resolution = resolution?;
         if let (Outcome::Ready(_), Some(meant)) = (&resolution.outcome, &resolution.line)

@@ -176,6 +176,13 @@ impl Parts {
         inputs(self.all.iter().flat_map(Part::inputs), parameters)
     }
 
+    /// What is said where a question's inputs are no good: with a build beside them they may be anybody's words, so that
+    /// no part can say, and nobody else is concerned.
+    pub(super) fn say_nothing(&self, why: &QuestionError) -> Said {
+        let cannot_say = || Err(CannotSay { reason: why.to_string() });
+        Said { as_of: self.clock.now(), lists: self.all.iter().map(|_| cannot_say()).collect() }
+    }
+
     /// Asks all parts at once.
     pub(super) async fn ask(&self, inputs: &Map<String, Value>, set: &str, until: Moment) -> Said {
         // What others have recorded so far is older than what is asked now. If it cannot be read, that is said below.

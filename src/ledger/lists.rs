@@ -25,6 +25,9 @@ use crate::{clock::Moment, domain::List};
 /// How many sets of inputs of a generator are recorded: whoever asks with ever new ones must not fill the ledger.
 const MOST: usize = 1_000;
 
+/// How many bytes of them, about, before no further ones are.
+const MOST_BYTES: usize = 64 << 20;
+
 /// The longest text of inputs that is its own name.
 const LONGEST: usize = 200;
 
@@ -135,7 +138,8 @@ impl Ledger {
 
     /// Whether lists that were never recorded may be.
     pub fn has_room_for_lists(&self, generator: &str) -> bool {
-        self.memory().mirror.lists.count(generator) < MOST
+        let (count, bytes) = self.memory().mirror.lists.size(generator);
+        count < MOST && bytes < MOST_BYTES
     }
 
     /// Records lists, if what is known of them is still the change `expected`. Tells whether it was.

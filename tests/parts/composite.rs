@@ -287,3 +287,23 @@ async fn rows_may_be_chosen_and_keys_must_not_collide() {
         "the generator's parts do not fit together: `onlyIf` of `sql` selects by the key `stat`, which no item has"
     );
 }
+
+#[tokio::test]
+async fn whatever_the_author_of_a_pull_request_writes_concerns_nobody_else() {
+    let mut preview = Preview::new("", OF_TENANT).await;
+    preview.trust_after = "1s";
+    preview.restart();
+    let digest = preview.pull(1, "feature", "a1");
+    let ask = |tenant: Value| json!({"branch": "feature", "tenant": tenant});
+    for _ in 0..2 {
+        preview.ask(ask(json!("Acme Corp"))).await.is(&items(&digest, &BOTH[..1]), "fresh");
+        preview.pass(20);
+    }
+    preview.pull(2, "other", "b1");
+    for odd in [json!("<no value>"), json!("x".repeat(5000)), json!("\u{0}"), json!([1])] {
+        preview.ask(ask(odd.clone())).await.is(&items(&digest, &BOTH[..1]), "held");
+        let reply = preview.ask_through(json!({"branch": "other", "tenant": odd})).await;
+        reply.is(&json!([]), "unknown");
+        assert!(reply.reason().contains("input.parameters.tenant"), "{}", reply.reason());
+    }
+}

@@ -15,3 +15,4 @@ mod queries;
 mod replicas;
 mod tenants;
 mod values;
+mod weather;

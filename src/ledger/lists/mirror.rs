@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{KnownLists, ListFact, ListKey, ListRecord, ListRow, ListWrite};
-use crate::{clock::Moment, ledger::mirror::Stored};
+use crate::{clock::Moment, domain::List, ledger::mirror::Stored};
 
 #[derive(Debug, Default)]
 pub(in crate::ledger) struct ListMirror(HashMap<ListKey, Entry>);
@@ -49,10 +49,14 @@ impl ListMirror {
         self.0.get(key).map(|entry| entry.change)
     }
 
-    pub(super) fn count(&self, generator: &str) -> usize {
-        let counts =
-            |(key, entry): &(&ListKey, &Entry)| *key.generator == *generator && !matches!(entry.state, State::Never);
-        self.0.iter().filter(counts).count()
+    /// How many records a generator has, and about how many bytes they take.
+    pub(super) fn size(&self, generator: &str) -> (usize, usize) {
+        let own = self.0.iter().filter(|(key, _)| *key.generator == *generator);
+        own.fold((0, 0), |(count, bytes), (_, entry)| match &entry.state {
+            State::Lists(record) => (count + 1, bytes + record.parts.values().map(List::bytes).sum::<usize>()),
+            State::Unreadable(_) => (count + 1, bytes),
+            State::Never => (count, bytes),
+        })
     }
 
     pub(super) fn asked(&mut self, key: &ListKey, at: u64, so_as_of: Option<Moment>) {

@@ -31,7 +31,7 @@ use self::{
 use super::part::{CannotSay, Values};
 use crate::{
     clock::{Moment, SharedClock},
-    domain::{Dialect, Statement},
+    domain::{Dialect, Statement, StatementError},
     upstream::{Secret, SecretFile},
 };
 
@@ -72,6 +72,9 @@ pub struct SqlOptions {
 /// Answers with the rows of one query.
 pub struct SqlPart {
     options: SqlOptions,
+    /// The query as each kind of database reads it, or what is wrong with it there.
+    postgres: Result<Statement, StatementError>,
+    sqlite: Result<Statement, StatementError>,
     /// The names of all parameters.
     parameters: BTreeSet<String>,
     permits: Semaphore,
@@ -120,13 +123,15 @@ impl Limits {
 impl SqlPart {
     /// A part with one query. Nothing is opened yet.
     pub fn new(options: SqlOptions, clock: SharedClock) -> Self {
-        // Where neither can read it, it is said when it is asked.
-        let either = [Dialect::Postgres, Dialect::Sqlite].map(|dialect| Statement::parse(&options.query, dialect));
-        let parameters = either.iter().flatten().flat_map(Statement::parameters).map(str::to_owned).collect();
+        let postgres = Statement::parse(&options.query, Dialect::Postgres);
+        let sqlite = Statement::parse(&options.query, Dialect::Sqlite);
+        let either = postgres.iter().chain(&sqlite);
         Self {
+            parameters: either.flat_map(Statement::parameters).map(str::to_owned).collect(),
+            postgres,
+            sqlite,
             permits: Semaphore::new(options.connections),
             options,
-            parameters,
             idle: Mutex::default(),
             plan: Mutex::default(),
             clock,
@@ -181,19 +186,19 @@ impl SqlPart {
             let mut planned = false;
             let asked = match &mut connection {
                 Connection::Sqlite(sqlite) => {
-                    let statement = self.statement(Dialect::Sqlite)?;
-                    sqlite.ask(&statement, &bound(&statement), limits).await
+                    let statement = readable(&self.sqlite)?;
+                    sqlite.ask(statement, &bound(statement), limits).await
                 }
                 Connection::Postgres(postgres) => {
-                    let statement = self.statement(Dialect::Postgres)?;
+                    let statement = readable(&self.postgres)?;
                     let known = self.plan_at(&place);
                     planned = known.is_some();
                     let plan = match known {
                         Some(plan) => Ok(plan),
-                        None => self.plan_by(postgres, &statement, &place).await,
+                        None => self.plan_by(postgres, statement, &place).await,
                     };
                     match plan {
-                        Ok(plan) => postgres.ask(&plan, &bound(&statement), limits).await,
+                        Ok(plan) => postgres.ask(&plan, &bound(statement), limits).await,
                         Err(failure) => Err(failure),
                     }
                 }
@@ -233,18 +238,14 @@ impl SqlPart {
         let _permit = self.permits.acquire().await.map_err(|_| Failure::NoAnswer)?;
         let place = self.place()?;
         match self.connect(&place).await? {
-            Connection::Sqlite(mut sqlite) => sqlite.check(&self.statement(Dialect::Sqlite)?).await,
+            Connection::Sqlite(mut sqlite) => sqlite.check(readable(&self.sqlite)?).await,
             Connection::Postgres(mut postgres) => {
-                let statement = self.statement(Dialect::Postgres)?;
-                let plan = postgres.plan(&statement, self.options.max_rows).await?;
+                let statement = readable(&self.postgres)?;
+                let plan = postgres.plan(statement, self.options.max_rows).await?;
                 postgres.check(&plan, statement.parameters().count()).await?;
                 Ok(plan.columns().map(str::to_owned).collect())
             }
         }
-    }
-
-    fn statement(&self, dialect: Dialect) -> Result<Statement, Failure> {
-        Statement::parse(&self.options.query, dialect).map_err(|error| Failure::Refused(error.to_string()))
     }
 
     fn place(&self) -> Result<Place, Failure> {
@@ -309,6 +310,10 @@ impl fmt::Debug for SqlPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqlPart").field("options", &self.options).finish_non_exhaustive()
     }
+}
+
+fn readable(statement: &Result<Statement, StatementError>) -> Result<&Statement, Failure> {
+    statement.as_ref().map_err(|error| Failure::Refused(error.to_string()))
 }
 
 /// What an input is to a query.
