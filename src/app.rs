@@ -1,6 +1,10 @@
 //! The table of contents of the process: everything is built here, in the order in which it is needed, and run.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use axum::Router;
@@ -14,13 +18,16 @@ use crate::{
     background::{Background, Died, Tasks},
     clock::SharedClock,
     config::{self, Config},
-    domain::{CheckPattern, CiPolicy},
-    generator::{Generator, GeneratorOptions, Hold},
+    domain::{ApplicationSets, CheckPattern, CiPolicy},
+    generator::{self, Generator, GeneratorOptions, Guard, Hold, Part, Parts, PlainGenerator},
     github::{self, GitHub},
-    http::{self, Ops, Phase, Plugin, Tokens, reached},
+    http::{self, Door, Ops, Phase, Plugin, Served, Tokens, reached},
     ledger::{Ledger, LedgerOptions, Source},
     operator::Operator,
-    parts::build::{BuildOptions, BuildPart},
+    parts::{
+        build::{BuildOptions, BuildPart},
+        sql::{SqlOptions, SqlPart, SqlSource},
+    },
     registry::{self, Registries},
     upstream::{PaceLimits, Secret, SecretFile},
 };
@@ -30,6 +37,9 @@ const FORGET_EVERY: Duration = Duration::from_hours(1);
 
 /// How long requests to the operator's listener may take once the plugin is done.
 const OPS_DRAIN: Duration = Duration::from_secs(2);
+
+/// Generators by their names.
+type ByName<G> = BTreeMap<Arc<str>, Arc<G>>;
 
 /// How the process is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,14 +53,16 @@ pub enum End {
 /// Everything that one process is made of.
 #[derive(Debug)]
 pub struct App {
-    /// GitHub.
-    pub github: Arc<GitHub>,
+    /// GitHub, where a generator has a build part.
+    pub github: Option<Arc<GitHub>>,
     /// The registries.
     pub registries: Arc<Registries>,
     /// What was answered.
     pub ledger: Arc<Ledger>,
-    /// The generators by name.
-    pub generators: BTreeMap<Arc<str>, Arc<Generator>>,
+    /// The generators with a build part, by name.
+    pub generators: ByName<Generator>,
+    /// The generators without one, by name.
+    pub plain: ByName<PlainGenerator>,
     /// What is done beside the answering; [`App::run`] starts it.
     pub background: Vec<Background>,
     plugin: Arc<Plugin>,
@@ -64,38 +76,55 @@ impl App {
     pub fn build(config: Config, clock: SharedClock) -> anyhow::Result<Self> {
         let forget_after = config.ledger.forget_after;
         let ledger = ledger(config.ledger, &clock);
-        let github = GitHub::new(github_options(config.github), Arc::clone(&clock)).context("cannot set up GitHub")?;
-        let github = Arc::new(github);
+        let github = config.github.map(|github| GitHub::new(github_options(github), Arc::clone(&clock)));
+        let github = github.transpose().context("cannot set up GitHub")?.map(Arc::new);
         let registries = config.registries.into_iter().map(registry_options).collect();
         let registries = Registries::new(registries, Arc::clone(&clock)).context("cannot set up the registries")?;
         let registries = Arc::new(registries);
-        let mut generators = BTreeMap::new();
-        for (name, generator) in config.generators {
+        let tokens = |file| Tokens::new(SecretFile::new(file, Arc::clone(&clock)));
+        let (mut generators, mut plain, mut doors) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for (name, mut generator) in config.generators {
             let name: Arc<str> = name.into();
+            let sets = generator.application_sets.iter().map(String::as_str);
+            let door =
+                Door { tokens: generator.token_file.take().map(tokens), application_sets: ApplicationSets::new(sets) };
+            doors.insert(Arc::clone(&name), door);
+            let parts = Parts::new(
+                Arc::clone(&name),
+                generator.sql.take().map(|sql| sql_part(sql, &clock)).into_iter().collect(),
+                (generator.build.as_ref().map(keys), generator.guard.map(guard)),
+                Arc::clone(&ledger),
+                Arc::clone(&clock),
+            );
+            let (ledger, clock) = (Arc::clone(&ledger), Arc::clone(&clock));
+            let Some(build) = generator.build.take() else {
+                let generator = PlainGenerator::new(Arc::clone(&name), config.answer_within, parts, ledger, clock);
+                plain.insert(name, Arc::new(generator));
+                continue;
+            };
             let options = GeneratorOptions {
                 name: Arc::clone(&name),
                 answer_within: config.answer_within,
                 hold: hold(generator.hold),
-                images: generator.build.images.clone(),
-                outputs: generator.build.outputs.clone(),
+                images: build.images.clone(),
+                outputs: build.outputs.clone(),
             };
             let build = BuildPart::new(
-                build_options(&name, generator),
-                Arc::clone(&github),
+                build_options(&name, build, &generator, parts.is_empty()),
+                Arc::clone(github.as_ref().context("a generator has a `build` part, and there is no GitHub")?),
                 Arc::clone(&registries),
                 Arc::clone(&ledger),
                 Arc::clone(&clock),
             );
-            let generator = Generator::new(options, build, Arc::clone(&ledger), Arc::clone(&clock));
-            generators.insert(name, Arc::new(generator));
+            generators.insert(name, Arc::new(Generator::new(options, build, parts, ledger, clock)));
         }
-        let tokens = |file| Tokens::new(SecretFile::new(file, Arc::clone(&clock)));
         let ops_tokens = config.ops.token_file.map(tokens);
-        let tokens = tokens(config.token_file);
-        let plugin = Arc::new(Plugin::new(generators.clone(), tokens, Arc::clone(&clock)));
+        let served = generators.values().cloned().map(Served::Lines).chain(plain.values().cloned().map(Served::Plain));
+        let plugin = Plugin::new(served, doors, tokens(config.token_file), Arc::clone(&clock));
+        let plugin = Arc::new(plugin);
         let drain_delay = config.drain_delay;
-        let background = background(&ledger, &generators, forget_after, &clock);
-        Ok(Self { github, registries, ledger, generators, background, plugin, ops_tokens, drain_delay, clock })
+        let background = background(&ledger, (&generators, &plain), forget_after, &clock);
+        Ok(Self { github, registries, ledger, generators, plain, background, plugin, ops_tokens, drain_delay, clock })
     }
 
     /// What answers on the plugin's listener.
@@ -142,17 +171,17 @@ impl App {
     }
 }
 
-/// What is done beside the answering: what is asked for is kept fresh, the ledger is looked after, and what nobody needs
-/// any more is forgotten.
+/// What is done beside the answering: what is asked for is kept fresh, the ledger is looked after, what nobody needs any
+/// more is forgotten, and mistakes in what is asked of databases are said at once.
 fn background(
     ledger: &Arc<Ledger>,
-    generators: &BTreeMap<Arc<str>, Arc<Generator>>,
+    (generators, plain): (&ByName<Generator>, &ByName<PlainGenerator>),
     forget_after: Duration,
     clock: &SharedClock,
 ) -> Vec<Background> {
     let (keeper, lines) = (Arc::clone(ledger), Arc::clone(ledger));
-    let fresh = generators.clone();
-    let (generators, clock) = (generators.clone(), Arc::clone(clock));
+    let (fresh, checked) = (generators.clone(), (generators.clone(), plain.clone()));
+    let (generators, plain, clock) = (generators.clone(), plain.clone(), Arc::clone(clock));
     let forgetting = Background::new("forgetting", move |mut stop| async move {
         loop {
             tokio::select! {
@@ -160,12 +189,21 @@ fn background(
                 () = stop.told() => return Ok(()),
                 () = clock.sleep_until(clock.now() + FORGET_EVERY) => {}
             }
-            for generator in generators.values().filter(|_| lines.leads()) {
-                tokio::select! {
-                    biased;
-                    () = stop.told() => return Ok(()),
-                    () = generator.forget(forget_after) => {}
+            if !lines.leads() {
+                continue;
+            }
+            let all = async {
+                for generator in generators.values() {
+                    generator.forget(forget_after).await;
                 }
+                for generator in plain.values() {
+                    generator.forget(forget_after).await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stop.told() => return Ok(()),
+                () = all => {}
             }
         }
     });
@@ -175,6 +213,22 @@ fn background(
             async move { generator.keep_fresh(stop.told()).await }
         });
         join_all(all).await;
+        // There may be none.
+        let mut stop = stop;
+        stop.told().await;
+        Ok(())
+    });
+    let checking = Background::new("checking", move |mut stop| async move {
+        let (generators, plain) = &checked;
+        let parts = generators.values().map(|generator| generator.parts());
+        let parts = parts.chain(plain.values().map(|generator| generator.parts()));
+        let all = join_all(parts.map(Parts::check));
+        tokio::select! {
+            biased;
+            () = stop.told() => return Ok(()),
+            _ = all => {}
+        }
+        stop.told().await;
         Ok(())
     });
     // Told to end last: it writes what is left.
@@ -182,7 +236,7 @@ fn background(
         keeper.keep(stop.told()).await;
         Ok(())
     });
-    vec![refreshing, forgetting, keeping]
+    vec![checking, refreshing, forgetting, keeping]
 }
 
 /// The ledger alone.
@@ -265,8 +319,39 @@ fn hold(config: config::Hold) -> Hold {
     }
 }
 
-fn build_options(name: &Arc<str>, generator: config::Generator) -> BuildOptions {
-    let build = generator.build;
+fn sql_part(config: config::Sql, clock: &SharedClock) -> Part {
+    let source = match config.place {
+        config::Database::Sqlite(path) => SqlSource::Sqlite(path),
+        config::Database::Postgres(url) => SqlSource::Postgres(Secret::new(url)),
+        config::Database::UrlFile(path) => SqlSource::UrlFile(SecretFile::new(path, Arc::clone(clock))),
+    };
+    let options = SqlOptions {
+        source,
+        query: config.query,
+        timeout: config.timeout,
+        max_rows: usize::try_from(config.max_rows).unwrap_or(usize::MAX),
+        connections: usize::try_from(config.connections).unwrap_or(1),
+        ca_file: config.ca_file,
+    };
+    Part {
+        name: "sql".into(),
+        source: generator::Source::Sql(SqlPart::new(options, Arc::clone(clock))),
+        only_if: Some(config.only_if),
+    }
+}
+
+/// The keys of a build's items.
+fn keys(build: &config::Build) -> BTreeSet<String> {
+    let images = build.images.iter().map(|image| image.key.clone());
+    images.chain(build.outputs.iter().map(|(key, _)| key.clone())).collect()
+}
+
+fn guard(config: config::Guard) -> Guard {
+    let config::Guard { max_drop, min_items, window } = config;
+    Guard { max_drop, min_items: usize::try_from(min_items).unwrap_or(usize::MAX), window }
+}
+
+fn build_options(name: &Arc<str>, build: config::Build, generator: &config::Generator, alone: bool) -> BuildOptions {
     let mut labels: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (_, output) in &build.outputs {
         for (image, label) in output.labels() {
@@ -285,6 +370,7 @@ fn build_options(name: &Arc<str>, generator: config::Generator) -> BuildOptions 
         pending: generator.refresh.pending,
         settled: generator.refresh.settled,
         ahead: generator.refresh.ahead,
+        alone,
     }
 }
 

@@ -1,10 +1,11 @@
-//! The command line: `serve`, `resolve`, `check`, `health`, `ledger`, `config`.
+//! The command line: `serve`, `resolve`, `check`, `health`, `ledger`, `guard`, `config`.
 //!
 //! Exit codes: 0 all is well; 1 the program broke down, or `health` found no service that is ready; 2 the command line or
 //! the configuration is wrong; 3 `resolve` found no build yet, `ledger show` no line; 4 `resolve` could not find out; 5
 //! `check` found something wrong.
 
 mod check;
+mod guard;
 mod health;
 mod ledger;
 mod resolve;
@@ -61,6 +62,9 @@ enum Command {
     /// What was answered: look at it, or forget it.
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
+    /// What the guards hold back, because too many items would vanish: look at it, or let it through.
+    #[command(subcommand)]
+    Guard(guard::GuardCommand),
     /// About the configuration file.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -119,6 +123,10 @@ pub fn run(cli: Cli) -> Exit {
         Command::Ledger(command) => {
             let path = command.place().config.config.clone();
             with_config(&path, |config| in_runtime(ledger::ledger(config, command)))
+        }
+        Command::Guard(command) => {
+            let path = command.place().config.config.clone();
+            with_config(&path, |config| in_runtime(guard::guard(config, command)))
         }
         Command::Config(ConfigCommand::Schema) => print(&format!("{:#}\n", config::schema())),
         Command::Config(ConfigCommand::Example) => print(config::EXAMPLE),

@@ -12,17 +12,32 @@
 //!
 //! An empty list deletes a preview and a refusal freezes all of them, so both are given only where nothing better is
 //! true; before a refusal the time that is left is used to try again.
+//!
+//! Where there are other parts beside the build, `composite` puts their lists beside its item; a generator without a
+//! build is a [`PlainGenerator`].
 
+mod composite;
+mod guard;
 mod item;
+mod parts;
+mod plain;
 
 use std::{sync::Arc, time::Duration};
 
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use self::item::images_of;
+pub use self::{
+    guard::Guard,
+    parts::{Part, Parts, Source},
+    plain::PlainGenerator,
+};
 use crate::{
     clock::{Moment, SharedClock},
-    domain::{Answer, Branch, Build, ImageSpec, Item, OutputTemplate, Question, QuestionError, Standing, WhyNothing},
+    domain::{
+        Answer, Branch, Build, ImageSpec, Item, Misfit, OutputTemplate, Question, QuestionError, Standing, WhyNothing,
+    },
     ledger::{Candidate, Epoch, Known, Ledger, LedgerError, Record, Recorded, TrustKey},
     parts::build::{BuildPart, Meant, Outcome, Resolution},
 };
@@ -53,11 +68,13 @@ pub struct GeneratorOptions {
     pub outputs: Vec<(String, OutputTemplate)>,
 }
 
-/// One generator.
+/// One generator with a build part.
 #[derive(Debug)]
 pub struct Generator {
     options: GeneratorOptions,
     build: Arc<BuildPart>,
+    /// The parts beside it.
+    parts: Parts,
     ledger: Arc<Ledger>,
     clock: SharedClock,
 }
@@ -88,6 +105,9 @@ pub enum Refusal {
     /// Nobody can say, and whether it was answered before is not known either.
     #[error("no answer yet: {0}")]
     Unavailable(String),
+    /// The parts' answers do not fit together.
+    #[error("the generator's parts do not fit together: {0}")]
+    Misfit(Misfit),
     /// A bug.
     #[error("lastgreen broke down over this question; its log says where")]
     Internal,
@@ -116,14 +136,25 @@ enum Decision {
 }
 
 impl Generator {
-    /// A generator with one build part.
-    pub fn new(options: GeneratorOptions, build: BuildPart, ledger: Arc<Ledger>, clock: SharedClock) -> Self {
-        Self { options, build: Arc::new(build), ledger, clock }
+    /// A generator with one build part, and perhaps others beside it.
+    pub fn new(
+        options: GeneratorOptions,
+        build: BuildPart,
+        parts: Parts,
+        ledger: Arc<Ledger>,
+        clock: SharedClock,
+    ) -> Self {
+        Self { options, build: Arc::new(build), parts, ledger, clock }
     }
 
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
         &self.options.name
+    }
+
+    /// The parts beside the build.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
     }
 
     /// Whether an answer may be given again now, without another look at anything.
@@ -132,8 +163,12 @@ impl Generator {
         now <= repeat.until && self.ledger.is_unchanged(repeat.epoch, now)
     }
 
-    /// Answers a question in time.
-    pub async fn answer(self: &Arc<Self>, question: &Question) -> Result<Answered, Refusal> {
+    /// Answers a question in time; the parts beside the build are asked with the question's parameters.
+    pub async fn answer(
+        self: &Arc<Self>,
+        question: &Question,
+        parameters: &Map<String, Value>,
+    ) -> Result<Answered, Refusal> {
         let deadline = self.clock.now() + self.options.answer_within;
         // What the upstreams do not say by then is unknown; what is left is for the ledger.
         let last_word = self.clock.now() + self.options.answer_within.mul_f64(0.9);
@@ -143,8 +178,14 @@ impl Generator {
             let _ = self.ledger.refresh(last_word).await;
             // What is recorded from here on may be news to this answer.
             let epoch = self.ledger.epoch();
-            let resolution = self.resolve_by(question, last_word).await?;
-            let (reason, again_at) = match self.decide(question, resolution, deadline).await {
+            let (resolution, beside) = self.resolve_and_ask(question, parameters, last_word).await?;
+            let beside = beside.zip(resolution.line.clone());
+            let decision = self.decide(question, resolution, deadline).await;
+            let decision = match &beside {
+                Some((asked, meant)) => self.compose(decision, meant, asked, deadline).await?,
+                None => decision,
+            };
+            let (reason, again_at) = match decision {
                 Decision::Answer { answer, good_until } => {
                     let repeat = Repeat { until: good_until, epoch };
                     return Ok(Answered { answer, repeat: self.repeats(&repeat).then_some(repeat) });

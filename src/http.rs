@@ -23,7 +23,7 @@ mod warm;
 pub use self::{
     ops::{Ops, ops_router},
     phase::{Phase, reached},
-    plugin::{Plugin, plugin_router, plugin_service},
+    plugin::{Door, Plugin, Served, plugin_router, plugin_service},
     server::{DRAIN, Service, routed, serve},
     tokens::Tokens,
 };

@@ -2,7 +2,8 @@
 //!
 //! One record for each (generator, repository by GitHub's number, line). A record holds facts, not rendered text.
 //! Beside the records the ledger knows which lines truly had nothing, how long it has been watching (a *new* ledger
-//! cannot know what an earlier one answered), and every pair of head and test merge that was ever seen.
+//! cannot know what an earlier one answered), every pair of head and test merge that was ever seen, and what the parts
+//! beside `build` answered last.
 //!
 //! ```text
 //! question ─ mirror (memory: all that was ever read or written) ─ answer
@@ -33,6 +34,7 @@ use crate::{
 };
 
 mod keep;
+mod lists;
 mod merges;
 mod mirror;
 mod record;
@@ -41,12 +43,17 @@ mod trust;
 mod withdrawal;
 mod write;
 
+pub use self::{
+    lists::{Guarded, HeldBack, KnownLists, ListKey, ListRecord},
+    mirror::Newer,
+    store::Source,
+    trust::TrustKey,
+};
 use self::{
     merges::{Remembered, TestMerge},
     mirror::{Mirror, State},
     store::{Batch, Store},
 };
-pub use self::{mirror::Newer, store::Source, trust::TrustKey};
 
 /// What a record belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

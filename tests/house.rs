@@ -54,7 +54,7 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("axum", &["http/", "app.rs"]),
     ("hyper", &["http/", "github/"]),
     ("hyper_util", &["http/", "github/"]),
-    ("sqlx", &["ledger/store"]),
+    ("sqlx", &["ledger/store", "parts/sql/"]),
     ("moka", &["upstream/"]),
     ("governor", &["upstream/"]),
     ("clap", &["cli.rs", "cli/", "main.rs"]),

@@ -6,18 +6,22 @@ use super::{Exit, print};
 use crate::{
     app::{self, App},
     clock::{SharedClock, SystemClock},
-    config::{Config, LedgerPlace},
+    config::{Build, Config, LedgerPlace},
     domain::ImageName,
+    generator::Parts,
     github::Health,
 };
 
 /// How long a look at the ledger may take.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a look at a part may take.
+const PART_PATIENCE: Duration = Duration::from_secs(10);
+
 pub(super) async fn check(config: Config) -> anyhow::Result<Exit> {
     let token_file = config.token_file.display().to_string();
-    let subjects: Vec<_> =
-        config.generators.values().map(|generator| (generator.build.repository.clone(), images(generator))).collect();
+    let builds = config.generators.values().filter_map(|generator| generator.build.as_ref());
+    let subjects: Vec<_> = builds.map(|build| (build.repository.clone(), images(build))).collect();
     let clock: SharedClock = Arc::new(SystemClock::new());
     let ledger = app::ledger(config.ledger.clone(), &clock);
     let mut config = config;
@@ -37,8 +41,8 @@ pub(super) async fn check(config: Config) -> anyhow::Result<Exit> {
     }
     let repositories: BTreeSet<_> = subjects.iter().map(|(repository, _)| repository.to_string()).collect();
     for name in repositories {
-        let Ok(repository) = name.parse() else { continue };
-        let diagnosis = app.github.diagnose(&repository).await;
+        let (Ok(repository), Some(github)) = (name.parse(), &app.github) else { continue };
+        let diagnosis = github.diagnose(&repository).await;
         good &= diagnosis.is_good();
         for finding in &diagnosis.findings {
             let word = match finding.health {
@@ -56,11 +60,38 @@ pub(super) async fn check(config: Config) -> anyhow::Result<Exit> {
         // It names the image itself.
         print(&format!("{:<8} {diagnosis}\n", if diagnosis.is_fine() { "ok" } else { "WRONG" }))?;
     }
+    let with_build = app.generators.iter().map(|(name, generator)| (name, generator.parts()));
+    let without = app.plain.iter().map(|(name, generator)| (name, generator.parts()));
+    for (name, parts) in with_build.chain(without) {
+        good &= check_parts(name, parts, &clock).await?;
+    }
     Ok(if good { Exit::Ok } else { Exit::Wrong })
 }
 
-fn images(generator: &crate::config::Generator) -> Vec<ImageName> {
-    generator.build.images.iter().flat_map(|spec| spec.candidates.iter().map(|(name, _)| name.clone())).collect()
+/// What each part beside `build` says of what it is asked.
+async fn check_parts(generator: &str, parts: &Parts, clock: &SharedClock) -> anyhow::Result<bool> {
+    let mut good = true;
+    for part in parts.iter() {
+        let subject = format!("{generator}: {}", part.name);
+        match part.check(clock.now() + PART_PATIENCE).await {
+            Ok(keys) => match parts.check_known_keys(&part.name, &keys) {
+                Ok(()) => line("ok", subject, format!("gives {}", keys.join(", ")))?,
+                Err(misfit) => {
+                    good = false;
+                    line("WRONG", subject, misfit)?;
+                }
+            },
+            Err(error) => {
+                good = false;
+                line("WRONG", subject, error)?;
+            }
+        }
+    }
+    Ok(good)
+}
+
+fn images(build: &Build) -> Vec<ImageName> {
+    build.images.iter().flat_map(|spec| spec.candidates.iter().map(|(name, _)| name.clone())).collect()
 }
 
 fn line(word: &str, subject: impl Display, detail: impl Display) -> anyhow::Result<()> {

@@ -15,7 +15,7 @@ use crate::{
     clock::{SharedClock, SystemClock},
     config::{Config, LedgerPlace},
     domain::excerpt,
-    operator::{LineView, Operator, Undone, Which},
+    operator::{HeldView, LineView, Operator, Release, Undone, Which},
     upstream::{SecretFile, http},
 };
 
@@ -96,13 +96,13 @@ impl LineArgs {
 }
 
 /// Who is asked.
-enum Desk {
+pub(super) enum Desk {
     Service { client: reqwest::Client, url: String, token: String },
     Here(Operator),
 }
 
 pub(super) async fn ledger(config: Config, command: LedgerCommand) -> anyhow::Result<Exit> {
-    let desk = Desk::open(config, command.place().ops.clone()).await?;
+    let desk = Desk::open(config, command.place()).await?;
     match command {
         LedgerCommand::List { generator, json, .. } => {
             let lines = desk.lines(&Which { generator, ..Which::default() }).await?;
@@ -125,7 +125,8 @@ pub(super) async fn ledger(config: Config, command: LedgerCommand) -> anyhow::Re
 
 impl Desk {
     /// The service if it can be reached; else the ledger itself.
-    async fn open(config: Config, ops: Option<String>) -> anyhow::Result<Self> {
+    pub(super) async fn open(config: Config, place: &Place) -> anyhow::Result<Self> {
+        let ops = place.ops.clone();
         let clock: SharedClock = Arc::new(SystemClock::new());
         let asked_for = ops.is_some();
         let url = ops.unwrap_or_else(|| super::ops_url(config.ops.listen));
@@ -150,6 +151,29 @@ impl Desk {
             bail!("the ledger is `memory:` and no service answers at {url}: there is nothing to see");
         }
         Ok(Self::Here(Operator::new(app::ledger(config.ledger, &clock), clock)))
+    }
+
+    /// What the guards hold back.
+    pub(super) async fn held_back(&self) -> anyhow::Result<Vec<HeldView>> {
+        match self {
+            Self::Here(operator) => Ok(operator.held_back().await?),
+            Self::Service { client, url, token } => {
+                send(client.get(format!("{url}/guard")).bearer_auth(token)).await?.map_err(anyhow::Error::msg)
+            }
+        }
+    }
+
+    /// Lets through what a guard holds back; the inner error is the asker's.
+    pub(super) async fn release(&self, release: &Release) -> anyhow::Result<Result<Vec<HeldView>, String>> {
+        match self {
+            Self::Here(operator) => match operator.release(release).await {
+                Err(Undone::Ledger(error)) => Err(error.into()),
+                done => Ok(done.map_err(|undone| undone.to_string())),
+            },
+            Self::Service { client, url, token } => {
+                send(client.post(format!("{url}/guard/release")).bearer_auth(token).json(release)).await
+            }
+        }
     }
 
     async fn lines(&self, which: &Which) -> anyhow::Result<Vec<LineView>> {
@@ -189,7 +213,7 @@ async fn send<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> anyhow::
     let message = serde_json::from_slice::<Value>(&body).ok();
     let message = message.as_ref().and_then(|body| body["message"].as_str()).unwrap_or("it does not say why");
     match status.as_u16() {
-        400 | 404 => Ok(Err(message.to_owned())),
+        400 | 404 | 409 => Ok(Err(message.to_owned())),
         status => bail!("the service refuses ({status}): {message}"),
     }
 }

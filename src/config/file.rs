@@ -1,11 +1,11 @@
 //! The file's keys but those of a generator.
 
-use std::{net::IpAddr, net::SocketAddr, num::NonZeroU32, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use http::Uri;
 
 use super::{
-    Config, GitHub, GitHubAuth, Ledger, LedgerPlace, Ops, PaceConfig, Registry, RegistryAuth,
+    Config, Database, GitHub, GitHubAuth, Ledger, LedgerPlace, Ops, PaceConfig, Registry, RegistryAuth,
     generator::generators,
     read::{Field, all},
 };
@@ -47,10 +47,14 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
     let delay = Duration::ZERO..=Duration::from_mins(5);
     let drain_delay = map.or("drainDelay", defaults::DRAIN_DELAY, |field| field.duration(delay));
     let ledger = map.or("ledger", default_ledger(), ledger);
-    let github = map.require("github", "a map with `auth` and more").and_then(|field| github(&field));
+    let github = map.maybe("github", github);
     let registries = map.or("registries", Vec::new(), registries);
     let generators =
         map.require("generators", "a map with at least one generator").and_then(|field| generators(&field));
+    let builds = generators.iter().flat_map(BTreeMap::values).any(|generator| generator.build.is_some());
+    if builds && github == Some(None) {
+        map.missing("github", "a map with `auth` and more: a generator has a `build` part");
+    }
     map.finish(&[]);
 
     if let (Some(field), Some(listen), Some(ops)) = (listen_field, listen, &ops)
@@ -59,14 +63,18 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
     {
         field.error("this is the address of `ops.listen` too");
     }
-    if let (Some(field), Some(ops), Some(token_file)) = (ops_field, &ops, &token_file)
-        && ops.token_file.as_ref() == Some(token_file)
+    let of_generators =
+        generators.iter().flat_map(BTreeMap::values).filter_map(|generator| generator.token_file.as_ref());
+    if let (Some(field), Some(ops)) = (ops_field, &ops)
+        && let Some(ops_token) = &ops.token_file
+        && token_file.iter().chain(of_generators).any(|file| file == ops_token)
     {
         field.error("its `tokenFile` is Argo CD's too: what may ask must not be able to change anything");
     }
     let (registries, generators) = (registries?, generators?);
     for (field, registry) in &registries {
-        let mut images = generators.values().flat_map(|generator| &generator.build.images);
+        let mut images =
+            generators.values().filter_map(|generator| generator.build.as_ref()).flat_map(|build| &build.images);
         if !images.any(|image| image.candidates.iter().any(|(name, _)| name.host() == registry.host)) {
             field.warn(format_args!("no generator has an image at `{}`", registry.host));
         }
@@ -135,9 +143,19 @@ fn ledger_url(field: &Field<'_>) -> Option<LedgerPlace> {
     if text == "memory:" {
         return Some(LedgerPlace::Memory);
     }
+    Some(match database_url(field, what)? {
+        Database::Sqlite(path) => LedgerPlace::Sqlite(path),
+        Database::Postgres(url) => LedgerPlace::Postgres(url),
+        Database::UrlFile(file) => LedgerPlace::UrlFile(file),
+    })
+}
+
+/// A database's URL. What it holds may be a password, so that nothing of it is repeated.
+pub(super) fn database_url(field: &Field<'_>, what: &str) -> Option<Database> {
+    let text = field.text(what)?;
     if let Some(path) = text.strip_prefix("sqlite://") {
         let plain = path.starts_with('/') && !path.ends_with('/') && !path.contains(['?', '#', '%']);
-        return if plain { Some(LedgerPlace::Sqlite(path.into())) } else { refuse(field, what) };
+        return if plain { Some(Database::Sqlite(path.into())) } else { refuse(field, what) };
     }
     let rest = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"));
     let Some(rest) = rest else { return refuse(field, what) };
@@ -147,7 +165,7 @@ fn ledger_url(field: &Field<'_>) -> Option<LedgerPlace> {
         field.error("it holds a password: write the whole URL into a file and name that by `urlFile`");
         return None;
     }
-    Some(LedgerPlace::Postgres(text.to_owned()))
+    Some(Database::Postgres(text.to_owned()))
 }
 
 fn refuse<T>(field: &Field<'_>, what: &str) -> Option<T> {

@@ -17,6 +17,7 @@ mod duration;
 mod error;
 mod file;
 mod generator;
+mod parts;
 mod read;
 mod schema;
 mod tree;
@@ -40,7 +41,7 @@ use self::{
     read::{Field, Report},
     tree::At,
 };
-use crate::domain::{ImageSpec, OutputTemplate, Repo};
+use crate::domain::{ImageSpec, OutputTemplate, Repo, Selector};
 
 /// A complete configuration with a comment at every key.
 pub const EXAMPLE: &str = include_str!("example.yaml");
@@ -60,8 +61,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// What was answered.
     pub ledger: Ledger,
-    /// GitHub.
-    pub github: GitHub,
+    /// GitHub; there where a generator has a build part.
+    pub github: Option<GitHub>,
     /// The registries that need more than anonymous HTTPS.
     pub registries: Vec<Registry>,
     /// The generators by name; at least one.
@@ -171,9 +172,13 @@ pub enum RegistryAuth {
     DockerConfig(PathBuf),
 }
 
-/// A generator: what one URL answers.
+/// A generator: what one URL answers. It has one part at least.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Generator {
+    /// The file with the tokens that may ask it, one a line, instead of those that may ask all.
+    pub token_file: Option<PathBuf>,
+    /// Names of the ApplicationSets that may ask, with `*` and `?`.
+    pub application_sets: Vec<String>,
     /// How long an answer outlives its build.
     pub hold: Hold,
     /// Whether pull requests from forks are answered.
@@ -181,7 +186,52 @@ pub struct Generator {
     /// How fresh an answer is.
     pub refresh: Refresh,
     /// The part that finds the last green build.
-    pub build: Build,
+    pub build: Option<Build>,
+    /// The part that asks a database.
+    pub sql: Option<Sql>,
+    /// What looks after answers that shrink.
+    pub guard: Option<Guard>,
+}
+
+/// Where a database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// In a file.
+    Sqlite(PathBuf),
+    /// By a URL without a password.
+    Postgres(String),
+    /// By the URL in a file.
+    UrlFile(PathBuf),
+}
+
+/// The rows of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sql {
+    /// The database.
+    pub place: Database,
+    /// The query, with parameters by name.
+    pub query: String,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// The most rows.
+    pub max_rows: u32,
+    /// The most connections.
+    pub connections: u32,
+    /// A CA that the server's certificate must come from, as PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Which items are wanted.
+    pub only_if: Selector,
+}
+
+/// When an answer that shrinks is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// How many percent of the items may vanish.
+    pub max_drop: u8,
+    /// How few items are not looked at.
+    pub min_items: u32,
+    /// How long it adds up what vanishes.
+    pub window: Duration,
 }
 
 /// How long an item that was answered is held while there is no green build.

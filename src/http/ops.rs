@@ -41,6 +41,8 @@ pub fn ops_router(ops: Arc<Ops>) -> Router {
         .route("/readyz", get(ready))
         .route("/ledger", get(ledger::show))
         .route("/ledger/forget", post(ledger::forget))
+        .route("/guard", get(ledger::held_back))
+        .route("/guard/release", post(ledger::release))
         .fallback(nothing)
         .layer(middleware::from_fn_with_state(Arc::clone(&ops), guard))
         .with_state(ops)

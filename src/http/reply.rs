@@ -61,7 +61,7 @@ impl Problem {
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::LargeBody => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Refused(Refusal::Unavailable(_)) | Self::Ending => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Refused(Refusal::Internal) | Self::NoTokens => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Refused(Refusal::Internal | Refusal::Misfit(_)) | Self::NoTokens => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -114,6 +114,9 @@ impl Ready {
     pub(super) fn new(answer: &Answer) -> Self {
         let (parameters, commit) = match answer {
             Answer::Item { item, commit, .. } => (vec![parameters(item)], Some(commit)),
+            Answer::List { list, commit, .. } => {
+                (list.items().iter().map(|item| json!(item)).collect(), commit.as_ref())
+            }
             Answer::Nothing { .. } => (Vec::new(), None),
         };
         Self {
@@ -188,6 +191,7 @@ mod tests {
             (Problem::SlowBody, 408),
             (Problem::LargeBody, 413),
             (Problem::Refused(Refusal::Internal), 500),
+            (Problem::Refused(Refusal::Misfit(crate::domain::Misfit::TooMany)), 500),
             (Problem::NoTokens, 500),
             (Problem::Refused(Refusal::Unavailable("x".to_owned())), 503),
             (Problem::Ending, 503),

@@ -8,6 +8,7 @@ mod stage;
 
 mod basics;
 mod check;
+mod guard;
 mod health;
 mod ledger;
 mod resolve;

@@ -11,7 +11,9 @@ use super::connection::Kind;
 const READABLE_FROM: i64 = 1;
 
 /// What leads from each schema to the next one.
-pub(super) const STEPS: &[&[&str]] = &[&[
+pub(super) const STEPS: &[&[&str]] = &[FIRST, LISTS];
+
+const FIRST: &[&str] = &[
     "CREATE TABLE lastgreen_ledger (
         one BIGINT PRIMARY KEY CHECK (one = 1),
         schema_version BIGINT NOT NULL,
@@ -49,7 +51,20 @@ pub(super) const STEPS: &[&[&str]] = &[&[
         seen_seconds BIGINT NOT NULL,
         change BIGINT NOT NULL,
         PRIMARY KEY (generator, repository, application_set))",
-]];
+];
+
+/// What the parts beside `build` answered last. Programs that do not know it have no such parts.
+const LISTS: &[&str] = &[
+    "CREATE TABLE lastgreen_lists (
+        generator TEXT NOT NULL,
+        about TEXT NOT NULL,
+        record TEXT NOT NULL,
+        seal TEXT NOT NULL,
+        asked_at BIGINT NOT NULL,
+        change BIGINT NOT NULL,
+        PRIMARY KEY (generator, about))",
+    "CREATE INDEX lastgreen_lists_change ON lastgreen_lists (change)",
+];
 
 /// Why a ledger's tables cannot be used.
 #[derive(Debug)]

@@ -223,7 +223,9 @@ impl BuildPart {
             due.into_iter().map(|due| (read.get(&due.wanted.by).copied(), due)).partition(|(how, _)| how.is_some());
         let found = read.into_iter().map(|(how, due)| async move { urgency::ahead(self.look(&due, how)).await });
         let found = stream::iter(found).buffer_unordered(AT_ONCE).filter_map(async |found| found).collect().await;
-        if let Err(error) = self.ledger.record_ahead(found, self.clock.now() + RECORD).await {
+        if self.options.alone
+            && let Err(error) = self.ledger.record_ahead(found, self.clock.now() + RECORD).await
+        {
             tracing::debug!(%error, "what was found ahead is recorded when it is asked for");
         }
         left.into_iter().map(|(_, due)| due).collect()

@@ -51,6 +51,7 @@ use crate::{
 
 /// What a build part is told by the configuration.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct BuildOptions {
     /// The generator's name.
     pub generator: Arc<str>,
@@ -74,6 +75,8 @@ pub struct BuildOptions {
     pub settled: Duration,
     /// Whether lines are looked at before they are asked for.
     pub ahead: bool,
+    /// Whether a build is all of an answer; else it is not recorded before all of it is known.
+    pub alone: bool,
 }
 
 /// Answers for the commits and images of one repository.
