@@ -89,10 +89,11 @@ impl App {
             let door =
                 Door { tokens: generator.token_file.take().map(tokens), application_sets: ApplicationSets::new(sets) };
             doors.insert(Arc::clone(&name), door);
+            let guard = generator.guard.map(guard);
             let parts = Parts::new(
                 Arc::clone(&name),
                 generator.sql.take().map(|sql| sql_part(sql, &clock)).into_iter().collect(),
-                (generator.build.as_ref().map(keys), generator.guard.map(guard)),
+                (generator.build.as_ref().map(keys), guard),
                 Arc::clone(&ledger),
                 Arc::clone(&clock),
             );
@@ -116,7 +117,7 @@ impl App {
                 Arc::clone(&ledger),
                 Arc::clone(&clock),
             );
-            generators.insert(name, Arc::new(Generator::new(options, build, parts, ledger, clock)));
+            generators.insert(name, Arc::new(Generator::new(options, build, (parts, guard), ledger, clock)));
         }
         let ops_tokens = config.ops.token_file.map(tokens);
         let served = generators.values().cloned().map(Served::Lines).chain(plain.values().cloned().map(Served::Plain));

@@ -16,6 +16,7 @@
 //! Where there are other parts beside the build, `composite` puts their lists beside its item; a generator without a
 //! build is a [`PlainGenerator`].
 
+mod batch;
 mod composite;
 mod guard;
 mod item;
@@ -75,6 +76,8 @@ pub struct Generator {
     build: Arc<BuildPart>,
     /// The parts beside it.
     parts: Parts,
+    /// The open pull requests, for who asks for all of them.
+    pulls: Parts,
     ledger: Arc<Ledger>,
     clock: SharedClock,
 }
@@ -140,11 +143,15 @@ impl Generator {
     pub fn new(
         options: GeneratorOptions,
         build: BuildPart,
-        parts: Parts,
+        (parts, guard): (Parts, Option<Guard>),
         ledger: Arc<Ledger>,
         clock: SharedClock,
     ) -> Self {
-        Self { options, build: Arc::new(build), parts, ledger, clock }
+        let build = Arc::new(build);
+        let pulls = Part { name: "pulls".into(), source: Source::Pulls(Arc::clone(&build)), only_if: None };
+        let name = Arc::clone(&options.name);
+        let pulls = Parts::new(name, vec![pulls], (None, guard), Arc::clone(&ledger), Arc::clone(&clock));
+        Self { options, build, parts, pulls, ledger, clock }
     }
 
     /// Its name.
@@ -169,9 +176,18 @@ impl Generator {
         question: &Question,
         parameters: &Map<String, Value>,
     ) -> Result<Answered, Refusal> {
-        let deadline = self.clock.now() + self.options.answer_within;
+        self.answer_by(question, parameters, self.clock.now() + self.options.answer_within).await
+    }
+
+    /// Answers a question by then.
+    async fn answer_by(
+        self: &Arc<Self>,
+        question: &Question,
+        parameters: &Map<String, Value>,
+        deadline: Moment,
+    ) -> Result<Answered, Refusal> {
         // What the upstreams do not say by then is unknown; what is left is for the ledger.
-        let last_word = self.clock.now() + self.options.answer_within.mul_f64(0.9);
+        let last_word = deadline - self.options.answer_within.mul_f64(0.1);
         let mut said = None;
         loop {
             // Which line is meant may hang on what is recorded. If that cannot be read, the table says so below.

@@ -62,6 +62,12 @@ pub(super) async fn check(config: Config) -> anyhow::Result<Exit> {
     }
     let with_build = app.generators.iter().map(|(name, generator)| (name, generator.parts()));
     let without = app.plain.iter().map(|(name, generator)| (name, generator.parts()));
+    for name in app.generators.keys() {
+        // Without it, empty digests would be deployed.
+        let detail = "to ask for all pull requests at once (`all: \"true\"`, in a Merge), the ApplicationSet's generator needs \
+                      `selector: { matchLabels: { ready: \"true\" } }`";
+        line("note", name, detail)?;
+    }
     for (name, parts) in with_build.chain(without) {
         good &= check_parts(name, parts, &clock).await?;
     }

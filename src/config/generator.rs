@@ -7,7 +7,7 @@ use super::{
     parts::{guard, sql, usual_guard},
     read::{Field, Map, all},
 };
-use crate::domain::{ImageName, ImageSpec, Names, OutputTemplate, Repo, TAKEN_KEYS, TagTemplate, excerpt};
+use crate::domain::{ImageName, ImageSpec, Names, OutputTemplate, READY, Repo, TAKEN_KEYS, TagTemplate, excerpt};
 
 /// What an absent key means; the schema tells the same.
 pub(super) mod defaults {
@@ -82,9 +82,6 @@ fn generator(field: &Field<'_>) -> Option<Generator> {
             field.warn("this means something beside `build` only");
         }
     }
-    if let (None, Some(field)) = (&sql, &guard_field) {
-        field.warn("this means something beside `sql` only");
-    }
     let guard = match guard {
         Some(guard) => guard?,
         None => Some(usual_guard()),
@@ -100,7 +97,7 @@ fn generator(field: &Field<'_>) -> Option<Generator> {
         hold: hold?,
         forks: forks?,
         refresh: refresh?,
-        guard: guard.filter(|_| sql.is_some()),
+        guard,
         build,
         sql,
     })
@@ -269,6 +266,11 @@ fn outputs(field: &Field<'_>, images: Option<&[&str]>) -> Option<Vec<(String, Ou
 fn check_key(map: &Map<'_>, key: &str) {
     if TAKEN_KEYS.contains(&key) {
         map.key_error(key, "no key of an answer can have this name: Argo CD fills it itself");
+    } else if key == READY {
+        map.key_error(
+            key,
+            "no key of an answer can have this name: it says for all pull requests at once whether each has something",
+        );
     } else if !is_key(key) {
         map.key_error(key, "a key of an answer has letters, digits and `_`, and no digit first");
     }

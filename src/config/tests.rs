@@ -74,7 +74,8 @@ fn a_small_file_has_the_defaults() {
     let refresh = Refresh { pending: Duration::from_secs(15), settled: Duration::from_mins(5), ahead: true };
     assert_eq!(preview.refresh, refresh);
     assert_eq!((preview.application_sets.as_slice(), &preview.token_file), (["*".to_owned()].as_slice(), &None));
-    assert_eq!((&preview.sql, preview.guard), (&None, None));
+    assert_eq!(preview.sql, None);
+    assert_eq!(preview.guard.map(|guard| (guard.max_drop, guard.min_items)), Some((20, 5)));
     let build = preview.build.as_ref().unwrap();
     assert_eq!(build.repository.to_string(), "myorg/myrepo");
     assert_eq!(build.images.len(), 1);

@@ -32,6 +32,9 @@ pub const TAKEN_KEYS: [&str; 13] = [
     "values",
 ];
 
+/// The key that says whether a pull request's item has something, where there is one for each.
+pub const READY: &str = "ready";
+
 /// The most items of a product.
 const MOST: usize = 100_000;
 
@@ -71,6 +74,16 @@ pub enum Misfit {
     /// There is nothing to multiply.
     #[error("there is no part")]
     NoParts,
+    /// Several items for one pull request, where Argo CD takes one.
+    #[error(
+        "the parts beside the build give several items for one pull request, and Argo CD's Merge takes one for each `number`; select one by `onlyIf`"
+    )]
+    Several,
+    /// A part's key is the one that says whether a pull request's item has something.
+    #[error(
+        "a part beside the build gives the key `{READY}`, which says for all pull requests at once whether each has something; rename it"
+    )]
+    Ready,
     /// The product is too large.
     #[error("the product of the parts' lists has more than {MOST} items")]
     TooMany,
@@ -80,6 +93,23 @@ impl List {
     /// What a source said.
     pub fn said(items: Vec<Values>) -> Self {
         Self(items.into())
+    }
+
+    /// An item for each of these pull requests, all with the same keys: what they lack of these is empty.
+    pub fn of_pulls(pulls: Vec<(u64, Option<Values>)>, keys: impl IntoIterator<Item = String>) -> Self {
+        let mut keys: BTreeSet<_> = keys.into_iter().collect();
+        keys.extend(pulls.iter().flat_map(|(_, values)| values.iter().flat_map(BTreeMap::keys)).cloned());
+        let item = |(number, values): (u64, Option<Values>)| {
+            let ready = values.is_some().to_string();
+            let mut item = values.unwrap_or_default();
+            for key in &keys {
+                item.entry(key.clone()).or_default();
+            }
+            item.insert("number".to_owned(), number.to_string());
+            item.insert(READY.to_owned(), ready);
+            item
+        };
+        Self(pulls.into_iter().map(item).collect())
     }
 
     /// The one item of a build.

@@ -50,6 +50,17 @@ impl Question {
     }
 }
 
+/// Whether all open pull requests are asked for at once.
+pub fn wants_all(parameters: &Map<String, Value>) -> Result<bool, QuestionError> {
+    match parameters.get("all") {
+        None | Some(Value::Null | Value::Bool(false)) => Ok(false),
+        Some(Value::Bool(true)) => Ok(true),
+        Some(Value::String(text)) if text == "true" => Ok(true),
+        Some(Value::String(text)) if text.is_empty() || text == "false" => Ok(false),
+        Some(_) => Err(QuestionError::new("all", "expected \"true\" or \"false\"")),
+    }
+}
+
 fn branch(parameters: &Map<String, Value>) -> Result<Branch, QuestionError> {
     let error = |problem: &str| QuestionError::new("branch", problem);
     let text = match parameters.get("branch") {

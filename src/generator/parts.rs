@@ -12,6 +12,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    iter,
     sync::Arc,
     time::Duration,
 };
@@ -24,7 +25,11 @@ use crate::{
     clock::{Moment, SharedClock},
     domain::{Contribution, List, Misfit, QuestionError, Selector, TAKEN_KEYS, inputs, product, vanished},
     ledger::{Guarded, KnownLists, Ledger, LedgerError, ListKey, ListRecord},
-    parts::{part::CannotSay, sql::SqlPart},
+    parts::{
+        build::{BuildPart, pull_keys},
+        part::CannotSay,
+        sql::SqlPart,
+    },
 };
 
 /// How often a record is tried that others cross.
@@ -52,13 +57,16 @@ pub struct Part {
 pub enum Source {
     /// The rows of a query.
     Sql(SqlPart),
+    /// The open pull requests of a repository, by number and branch.
+    Pulls(Arc<BuildPart>),
 }
 
 impl Part {
     /// The names of the inputs that make a difference to it.
-    fn inputs(&self) -> impl Iterator<Item = &str> {
+    fn inputs(&self) -> Box<dyn Iterator<Item = &str> + '_> {
         match &self.source {
-            Source::Sql(sql) => sql.parameters(),
+            Source::Sql(sql) => Box::new(sql.parameters()),
+            Source::Pulls(_) => Box::new(iter::empty()),
         }
     }
 
@@ -66,12 +74,14 @@ impl Part {
     pub async fn check(&self, until: Moment) -> Result<Vec<String>, CannotSay> {
         match &self.source {
             Source::Sql(sql) => sql.check(until).await,
+            Source::Pulls(_) => Ok(pull_keys().to_vec()),
         }
     }
 
     async fn list(&self, inputs: &Map<String, Value>, set: &str, until: Moment) -> Result<List, CannotSay> {
         let items = match &self.source {
             Source::Sql(sql) => sql.items(inputs, set, until).await,
+            Source::Pulls(build) => build.pulls_until(until).await,
         };
         items.map(List::said)
     }

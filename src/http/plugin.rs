@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    domain::{ApplicationSets, Question, excerpt},
+    domain::{ApplicationSets, Question, QuestionError, excerpt, wants_all},
     generator::{Answered, Generator, PlainGenerator},
 };
 
@@ -152,8 +152,19 @@ impl Plugin {
     ) -> Result<Ready, Problem> {
         let request = body::Request::parse(body)?;
         door.admit(&request)?;
-        let question = Question::parse(&request.application_set_name, &request.parameters)
-            .map_err(|error| Problem::BadQuestion(error.to_string()))?;
+        if wants_all(&request.parameters).map_err(bad)? {
+            let answered = generator.answer_all(&request.application_set_name, &request.parameters);
+            let Answered { answer, .. } = answered.await.map_err(Problem::Refused)?;
+            tracing::debug!(
+                generator = %generator.name(),
+                application_set = request.application_set_name,
+                standing = %answer.standing(),
+                reason = answer.reason(),
+                "answered for all"
+            );
+            return Ok(Ready::new(&answer));
+        }
+        let question = Question::parse(&request.application_set_name, &request.parameters).map_err(bad)?;
         let answered = generator.answer(&question, &request.parameters).await.map_err(Problem::Refused)?;
         let Answered { answer, repeat } = answered;
         tracing::debug!(
@@ -233,6 +244,11 @@ fn authorize(tokens: &Tokens, headers: &HeaderMap) -> Result<(), Problem> {
              names, and sent its name instead; check the Secret, its key and its namespace",
         )),
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "errors are mapped by it")]
+fn bad(error: QuestionError) -> Problem {
+    Problem::BadQuestion(error.to_string())
 }
 
 fn no_such_path(path: &str) -> Problem {

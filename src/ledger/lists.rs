@@ -20,7 +20,10 @@ use super::{
     Ledger, LedgerError, LineKey,
     store::{Batch, Committed},
 };
-use crate::{clock::Moment, domain::List};
+use crate::{
+    clock::Moment,
+    domain::{List, Repo},
+};
 
 /// How many sets of inputs of a generator are recorded: whoever asks with ever new ones must not fill the ledger.
 const MOST: usize = 1_000;
@@ -56,6 +59,11 @@ impl ListKey {
             })
         };
         Self { generator: Arc::clone(generator), about: about.into() }
+    }
+
+    /// The open pull requests of a repository.
+    pub fn of_pulls(generator: &Arc<str>, repository: &Repo) -> Self {
+        Self { generator: Arc::clone(generator), about: format!("pull requests of {repository}").into() }
     }
 
     /// Lists beside a line's build.

@@ -5,6 +5,7 @@
 mod stage;
 mod sweeps;
 
+mod batch;
 mod breakers;
 mod changes;
 mod checks;

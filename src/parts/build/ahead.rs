@@ -180,7 +180,7 @@ impl BuildPart {
         drop(self.begin_work(listing, &guesses));
     }
 
-    fn begin_work(self: &Arc<Self>, listing: &Arc<Listing>, due: &[Due]) -> Option<JoinHandle<Vec<Due>>> {
+    pub(super) fn begin_work(self: &Arc<Self>, listing: &Arc<Listing>, due: &[Due]) -> Option<JoinHandle<Vec<Due>>> {
         if due.is_empty() {
             return None;
         }

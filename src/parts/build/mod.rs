@@ -9,6 +9,7 @@
 //! considered. Whether that is answered, held or refused is decided one floor up.
 
 mod ahead;
+mod all;
 mod bounded;
 mod considered;
 mod gate;
@@ -29,6 +30,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 pub use self::{
+    all::pull_keys,
     considered::{Considered, Found, Look},
     renewal::Renewed,
     resolution::{Meant, Outcome, Resolution},
