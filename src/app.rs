@@ -23,6 +23,7 @@ use crate::{
     github::{self, GitHub},
     http::{self, Door, Ops, Phase, Plugin, Served, Tokens, reached},
     ledger::{Ledger, LedgerOptions, Source},
+    metrics::{Metrics, Watched},
     operator::Operator,
     parts::{
         build::{BuildOptions, BuildPart},
@@ -138,6 +139,17 @@ impl App {
         http::plugin_router(Arc::clone(&self.plugin))
     }
 
+    /// What Prometheus is told of.
+    pub fn watched(&self) -> Watched {
+        Watched {
+            counts: self.plugin.counts(),
+            generators: self.generators.clone(),
+            github: self.github.clone(),
+            registries: Arc::clone(&self.registries),
+            ledger: Arc::clone(&self.ledger),
+        }
+    }
+
     /// Serves both listeners until it is told to end, or until a background task dies, which is an error.
     ///
     /// At the end the plugin's listener goes first, then the background tasks, then the operator's listener. Whoever
@@ -150,7 +162,8 @@ impl App {
         let plugin = http::serve(plugin, service, clock(), drain, http::DRAIN);
         let over = reached(seen.clone(), Phase::Over);
         let operator = Operator::new(Arc::clone(&self.ledger), clock());
-        let router = http::ops_router(Arc::new(Ops { phase: seen, tokens: self.ops_tokens, operator }));
+        let metrics = Metrics::new(self.watched());
+        let router = http::ops_router(Arc::new(Ops { phase: seen, tokens: self.ops_tokens, operator, metrics }));
         let ops = http::serve(ops, http::routed(router), clock(), over, OPS_DRAIN);
 
         let mut tasks = Tasks::start(self.background, clock());

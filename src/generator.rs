@@ -89,6 +89,8 @@ pub struct Answered {
     pub answer: Answer,
     /// Whether the same question may get it again without another look.
     pub repeat: Option<Repeat>,
+    /// When GitHub was asked for what it rests on, where it was.
+    pub read_at: Option<Moment>,
 }
 
 /// On what condition an answer may be repeated: [`Generator::repeats`].
@@ -196,6 +198,7 @@ impl Generator {
             let epoch = self.ledger.epoch();
             let (resolution, beside) = self.resolve_and_ask(question, parameters, last_word).await?;
             let beside = beside.zip(resolution.line.clone());
+            let read_at = Some(resolution.as_of).filter(|as_of| *as_of != Moment::START);
             let decision = self.decide(question, resolution, deadline).await;
             let decision = match &beside {
                 Some((asked, meant)) => self.compose(decision, meant, asked, deadline).await?,
@@ -204,12 +207,12 @@ impl Generator {
             let (reason, again_at) = match decision {
                 Decision::Answer { answer, good_until } => {
                     let repeat = Repeat { until: good_until, epoch };
-                    return Ok(Answered { answer, repeat: self.repeats(&repeat).then_some(repeat) });
+                    return Ok(Answered { answer, repeat: self.repeats(&repeat).then_some(repeat), read_at });
                 }
                 Decision::Refuse { reason, again_at } => (reason, again_at),
                 Decision::Settle { otherwise, again_at } => {
                     if again_at >= last_word {
-                        return Ok(Answered { answer: otherwise, repeat: None });
+                        return Ok(Answered { answer: otherwise, repeat: None, read_at });
                     }
                     self.clock.sleep_until(again_at).await;
                     continue;

@@ -59,7 +59,7 @@ impl Generator {
         let list = List::of_pulls(answers.into_iter().map(|one| (one.number, one.values)).collect(), self.keys());
         let standing = if listed.held || held > 0 { Standing::Held } else { Standing::Fresh };
         let answer = Answer::List { list, standing, commit: None, reason: reasons.join("; ") };
-        Ok(Answered { answer, repeat: None })
+        Ok(Answered { answer, repeat: None, read_at: None })
     }
 
     async fn one(

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{Request, State},
-    http::Method,
+    http::{Method, header},
     middleware::{self, Next},
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use tokio::sync::watch;
@@ -21,7 +21,7 @@ use super::{
     reply::{self, Problem, Reply},
     tokens::{Access, Tokens},
 };
-use crate::{domain::excerpt, operator::Operator};
+use crate::{domain::excerpt, metrics::Metrics, operator::Operator};
 
 /// What the operator's listener serves.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub struct Ops {
     pub tokens: Option<Tokens>,
     /// The ledger, as an operator sees it.
     pub operator: Operator,
+    /// What Prometheus is told.
+    pub metrics: Metrics,
 }
 
 /// The routes of the operator's listener.
@@ -39,6 +41,7 @@ pub fn ops_router(ops: Arc<Ops>) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .route("/ledger", get(ledger::show))
         .route("/ledger/forget", post(ledger::forget))
         .route("/guard", get(ledger::held_back))
@@ -55,9 +58,15 @@ async fn ready(State(ops): State<Arc<Ops>>) -> Response {
     }
 }
 
+async fn metrics(State(ops): State<Arc<Ops>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, Metrics::MEDIA_TYPE)], ops.metrics.text())
+}
+
 async fn nothing(request: Request) -> Reply {
     let path = excerpt(request.uri().path());
-    reply::problem(&Problem::NoSuchPath(format!("nothing lives at `{path}`; health is at `/livez` and `/readyz`")))
+    reply::problem(&Problem::NoSuchPath(format!(
+        "nothing lives at `{path}`; health is at `/livez` and `/readyz`, numbers are at `/metrics`"
+    )))
 }
 
 /// Lets through what only looks, and what brings a token.
@@ -93,12 +102,9 @@ impl Ops {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{collections::BTreeMap, time::Duration};
 
-    use axum::{
-        body::Body,
-        http::{StatusCode, header},
-    };
+    use axum::{body::Body, http::StatusCode};
     use chrono::DateTime;
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;
@@ -107,6 +113,8 @@ mod tests {
     use crate::{
         clock::{ManualClock, SharedClock},
         ledger::{Ledger, LedgerOptions, Source},
+        metrics::Watched,
+        registry::Registries,
         upstream::SecretFile,
     };
 
@@ -127,6 +135,18 @@ mod tests {
         Operator::new(Ledger::new(options, Arc::clone(&clock)), clock)
     }
 
+    fn metrics() -> Metrics {
+        let clock: SharedClock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
+        let options = LedgerOptions { source: Source::Memory, trust_after: Duration::ZERO };
+        Metrics::new(Watched {
+            counts: BTreeMap::new(),
+            generators: BTreeMap::new(),
+            github: None,
+            registries: Arc::new(Registries::new(Vec::new(), Arc::clone(&clock)).unwrap()),
+            ledger: Ledger::new(options, clock),
+        })
+    }
+
     fn tokens(folder: &tempfile::TempDir) -> Tokens {
         let clock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
         Tokens::new(SecretFile::new(folder.path().join("token"), clock))
@@ -135,7 +155,7 @@ mod tests {
     #[tokio::test]
     async fn ready_until_the_end_begins_and_alive_to_its_end() {
         let (phase, seen) = watch::channel(Phase::Serving);
-        let ops = Arc::new(Ops { phase: seen, tokens: None, operator: operator() });
+        let ops = Arc::new(Ops { phase: seen, tokens: None, operator: operator(), metrics: metrics() });
         let ok = (StatusCode::OK, "ok\n".to_owned());
         for now in [Phase::Serving, Phase::Leaving, Phase::Draining, Phase::Over] {
             phase.send_replace(now);
@@ -161,6 +181,7 @@ mod tests {
             phase: watch::channel(Phase::Serving).1,
             tokens: Some(tokens(&folder)),
             operator: operator(),
+            metrics: metrics(),
         });
         for (authorization, why) in [
             (None, "no bearer token in its Authorization header"),
@@ -182,13 +203,23 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_token_file_nobody_may_change_anything() {
-        let ops = Arc::new(Ops { phase: watch::channel(Phase::Serving).1, tokens: None, operator: operator() });
+        let ops = Arc::new(Ops {
+            phase: watch::channel(Phase::Serving).1,
+            tokens: None,
+            operator: operator(),
+            metrics: metrics(),
+        });
         let (status, body) = ask(&ops, Method::POST, "/livez", Some("Bearer one")).await;
         assert_eq!(status, StatusCode::FORBIDDEN);
         assert!(body.contains("set `ops.tokenFile` in lastgreen's configuration"), "{body}");
         // And where the file cannot be read, nobody either: that is ours.
         let folder = tempfile::tempdir().unwrap();
-        let ops = Arc::new(Ops { phase: ops.phase.clone(), tokens: Some(tokens(&folder)), operator: operator() });
+        let ops = Arc::new(Ops {
+            phase: ops.phase.clone(),
+            tokens: Some(tokens(&folder)),
+            operator: operator(),
+            metrics: metrics(),
+        });
         let (status, body) = ask(&ops, Method::POST, "/livez", Some("Bearer one")).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(body.contains("its log says why"), "{body}");

@@ -23,6 +23,7 @@ use crate::{
     clock::SharedClock,
     domain::{ApplicationSets, Question, QuestionError, excerpt, wants_all},
     generator::{Answered, Generator, PlainGenerator},
+    metrics::{Counts, Outcome},
 };
 
 /// The last part of every path.
@@ -62,6 +63,7 @@ struct Behind {
     served: Served,
     door: Door,
     warm: Warm,
+    counts: Arc<Counts>,
 }
 
 /// The plugin as a server asks it; from [`Phase::Leaving`] on each answer is the last one of its connection.
@@ -97,9 +99,14 @@ impl Plugin {
             // One without a door lets nobody in.
             let shut = || Door { tokens: None, application_sets: ApplicationSets::new([]) };
             let door = doors.remove(&name).unwrap_or_else(shut);
-            (name, Behind { served, door, warm: Warm::default() })
+            (name, Behind { served, door, warm: Warm::default(), counts: Arc::default() })
         };
         Self { generators: served.into_iter().map(behind).collect(), tokens, clock }
+    }
+
+    /// What each generator was asked.
+    pub fn counts(&self) -> BTreeMap<Arc<str>, Arc<Counts>> {
+        self.generators.iter().map(|(name, behind)| (Arc::clone(name), Arc::clone(&behind.counts))).collect()
     }
 
     /// The response to any request.
@@ -128,26 +135,41 @@ impl Plugin {
         let generator = self.generator(name);
         let own_tokens = generator.as_ref().ok().and_then(|behind| behind.door.tokens.as_ref());
         authorize(own_tokens.unwrap_or(&self.tokens), request.headers())?;
-        let Behind { served, door, warm } = generator?;
+        let behind = generator?;
         let body = body::read(request.into_body(), &self.clock).await?;
-        match served {
-            Served::Lines(generator) => {
-                if let Some(ready) = warm.get(&body, generator) {
-                    tracing::debug!(generator = %generator.name(), standing = %ready.standing(), "answered as before");
-                    return Ok(ready);
-                }
-                // What is not used is not carried: every future of a warm answer would have the room for this one.
-                Box::pin(self.look(generator, (door, warm), &body)).await
-            }
-            Served::Plain(generator) => Box::pin(ask_parts(generator, door, &body)).await,
+        if let Served::Lines(generator) = &behind.served
+            && let Some(ready) = behind.warm.get(&body, generator)
+        {
+            tracing::debug!(generator = %generator.name(), standing = %ready.standing(), "answered as before");
+            behind.counts.again(ready.standing());
+            return Ok(ready);
         }
+        // What is not used is not carried: every future of a warm answer would have the room for this one.
+        Box::pin(self.counted(behind, &body)).await
+    }
+
+    /// What is not given again is looked at, and counted.
+    async fn counted(&self, behind: &Behind, body: &[u8]) -> Result<Ready, Problem> {
+        let began = self.clock.now();
+        let Behind { served, door, warm, counts } = behind;
+        let outcome = match served {
+            Served::Lines(generator) => self.look(generator, (door, warm, counts), body).await,
+            Served::Plain(generator) => ask_parts(generator, door, body).await,
+        };
+        let ended = match &outcome {
+            Ok(ready) => Outcome::Answered(ready.standing()),
+            Err(problem) if problem.is_ours() => Outcome::Refused,
+            Err(_) => Outcome::Bad,
+        };
+        counts.looked(ended, self.clock.now().since(began));
+        outcome
     }
 
     /// What is not known to be still so is looked at.
     async fn look(
         &self,
         generator: &Arc<Generator>,
-        (door, warm): (&Door, &Warm),
+        (door, warm, counts): (&Door, &Warm, &Counts),
         body: &[u8],
     ) -> Result<Ready, Problem> {
         let request = body::Request::parse(body)?;
@@ -166,7 +188,10 @@ impl Plugin {
         }
         let question = Question::parse(&request.application_set_name, &request.parameters).map_err(bad)?;
         let answered = generator.answer(&question, &request.parameters).await.map_err(Problem::Refused)?;
-        let Answered { answer, repeat } = answered;
+        let Answered { answer, repeat, read_at } = answered;
+        if let Some(read_at) = read_at {
+            counts.age(self.clock.now().since(read_at));
+        }
         tracing::debug!(
             generator = %generator.name(),
             application_set = question.application_set,

@@ -65,6 +65,11 @@ impl Problem {
         }
     }
 
+    /// Whether it is for those who run lastgreen, and not for those who ask, to mend.
+    pub(super) fn is_ours(&self) -> bool {
+        self.status().is_server_error()
+    }
+
     fn message(&self) -> String {
         match self {
             Self::BadQuestion(message) | Self::NoSuchPath(message) => message.clone(),

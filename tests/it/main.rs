@@ -14,6 +14,7 @@ mod costs;
 mod images;
 mod input;
 mod lines;
+mod metrics;
 mod outages;
 mod walks;
 mod warm;

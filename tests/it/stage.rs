@@ -16,6 +16,7 @@ use lastgreen::{
     domain::Line,
     generator::Generator,
     ledger::{Ledger, Listed},
+    metrics::Metrics,
 };
 use lastgreen_sim::{Counts, ImageSpec, PersonalToken, Pull, Sim, World, sha};
 use serde_json::{Value, json};
@@ -80,6 +81,7 @@ pub(crate) struct Stage {
     router: Router,
     ledger: Arc<Ledger>,
     generator: Arc<Generator>,
+    metrics: Metrics,
 }
 
 /// An answer as it came over HTTP.
@@ -110,7 +112,8 @@ impl Stage {
         let (config, _) = Config::parse(&text, "test.yaml").unwrap_or_else(|errors| panic!("{errors}\n{text}"));
         let app = App::build(config, Arc::new(clock.clone())).unwrap();
         let generator = Arc::clone(app.generators.values().next().unwrap());
-        Self { router: app.plugin_router(), ledger: app.ledger, generator, sim, clock, folder }
+        let metrics = Metrics::new(app.watched());
+        Self { router: app.plugin_router(), ledger: app.ledger, generator, metrics, sim, clock, folder }
     }
 
     /// The same world before a new process, and the ledger is lost.
@@ -127,7 +130,8 @@ impl Stage {
         let (config, _) = Config::parse(&text, "test.yaml").unwrap();
         let app = App::build(config, Arc::new(self.clock.clone())).unwrap();
         let generator = Arc::clone(app.generators.values().next().unwrap());
-        Self { router: app.plugin_router(), ledger: app.ledger, generator, ..self }
+        let metrics = Metrics::new(app.watched());
+        Self { router: app.plugin_router(), ledger: app.ledger, generator, metrics, ..self }
     }
 
     pub(crate) fn router(&self) -> Router {
@@ -277,6 +281,11 @@ impl Stage {
 
     fn soon(&self) -> Moment {
         self.clock.now() + Duration::from_secs(2)
+    }
+
+    /// What Prometheus would be told now.
+    pub(crate) fn scraped(&self) -> String {
+        self.metrics.text()
     }
 
     /// What was asked of the upstreams since this was called last.
