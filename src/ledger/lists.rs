@@ -180,6 +180,15 @@ impl Ledger {
         Ok(self.memory().mirror.lists.held_back())
     }
 
+    /// How many answers of each generator the guards hold back, as far as memory knows.
+    pub fn held_back_now(&self) -> BTreeMap<Arc<str>, u64> {
+        let mut held: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+        for (key, _) in self.memory().mirror.lists.held_back() {
+            *held.entry(key.generator).or_default() += 1;
+        }
+        held
+    }
+
     /// Lets through what the guard holds back of these lists, if they are still so. Tells whether they were.
     pub async fn release(
         self: &Arc<Self>,

@@ -91,3 +91,31 @@ async fn no_question_adds_a_label() {
     assert_eq!(names(&stage.scraped()), before);
     assert!(before.len() < 100, "{}", before.len());
 }
+
+/// What is told of in dashboards and alerts, and is there.
+#[tokio::test]
+async fn dashboards_and_alerts_know_the_names() {
+    let stage = Stage::new(Setup::default()).await;
+    stage.pull(1, "feature", "a1");
+    stage.built("a1");
+    stage.ask("feature").await;
+    let page = stage.scraped();
+    let there: BTreeSet<&str> =
+        page.lines().filter(|line| !line.starts_with('#')).map(|line| line.split(['{', ' ']).next().unwrap()).collect();
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/monitoring/");
+    for file in ["alerts.yaml", "dashboard.json"] {
+        let text = std::fs::read_to_string(format!("{root}{file}")).unwrap();
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let named: BTreeSet<_> = words.filter(|word| word.starts_with("lastgreen_")).collect();
+        assert!(named.len() > 8, "{file}");
+        for name in named {
+            assert!(there.contains(name), "`{name}` of {file} is not told of");
+        }
+    }
+    // And every alert has its line in the documentation.
+    let alerts = std::fs::read_to_string(format!("{root}alerts.yaml")).unwrap();
+    let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md")).unwrap();
+    for alert in alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        assert!(docs.contains(&format!("| `{alert}` |")), "{alert}");
+    }
+}
