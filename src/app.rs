@@ -21,7 +21,7 @@ use crate::{
     domain::{ApplicationSets, CheckPattern, CiPolicy},
     generator::{self, Generator, GeneratorOptions, Guard, Hold, Part, Parts, PlainGenerator},
     github::{self, GitHub},
-    http::{self, Door, Ops, Phase, Plugin, Served, Tokens, reached},
+    http::{self, Door, InboundLimits, Ops, Phase, Plugin, Served, Tokens, reached},
     ledger::{Ledger, LedgerOptions, Source},
     metrics::{Metrics, Watched},
     operator::Operator,
@@ -122,7 +122,8 @@ impl App {
         }
         let ops_tokens = config.ops.token_file.map(tokens);
         let served = generators.values().cloned().map(Served::Lines).chain(plain.values().cloned().map(Served::Plain));
-        let plugin = Plugin::new(served, doors, tokens(config.token_file), Arc::clone(&clock));
+        let plugin =
+            Plugin::new(served, doors, (tokens(config.token_file), inbound(config.inbound)), Arc::clone(&clock));
         let plugin = Arc::new(plugin);
         let drain_delay = config.drain_delay;
         let background = background(&ledger, (&generators, &plain), forget_after, &clock);
@@ -319,6 +320,10 @@ fn registry_options(config: config::Registry) -> registry::Options {
         plain_http: config.plain_http,
         ca_file: config.ca_file,
     }
+}
+
+fn inbound(config: config::Inbound) -> InboundLimits {
+    InboundLimits { per_second: config.per_second, burst: config.burst }
 }
 
 fn pace(config: config::PaceConfig) -> PaceLimits {

@@ -20,6 +20,7 @@ mod batch;
 mod composite;
 mod guard;
 mod item;
+mod known;
 mod parts;
 mod plain;
 

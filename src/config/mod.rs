@@ -46,6 +46,15 @@ use crate::domain::{ImageSpec, OutputTemplate, Repo, Selector};
 /// A complete configuration with a comment at every key.
 pub const EXAMPLE: &str = include_str!("example.yaml");
 
+/// How often the holder of a token may make us look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inbound {
+    /// A second, on average.
+    pub per_second: NonZeroU32,
+    /// At once.
+    pub burst: NonZeroU32,
+}
+
 /// The configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -59,6 +68,8 @@ pub struct Config {
     pub answer_within: Duration,
     /// How long questions are answered after the end was asked for.
     pub drain_delay: Duration,
+    /// How often the holder of a token may make us look.
+    pub inbound: Inbound,
     /// What was answered.
     pub ledger: Ledger,
     /// GitHub; there where a generator has a build part.

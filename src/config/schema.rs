@@ -74,6 +74,9 @@ struct File {
     /// ready any more. A question that is refused meanwhile would freeze its whole set for three minutes.
     #[schemars(extend("default" = duration::show(file::defaults::DRAIN_DELAY)))]
     drain_delay: Option<Time>,
+    /// How often the holder of a token may make lastgreen look at something. What is known is answered however often it
+    /// is asked for; beyond this, what was answered last is answered, and with nothing known a 429.
+    inbound: Option<Inbound>,
     /// What was answered to whom, so that no outage withdraws it.
     ledger: Option<Ledger>,
     /// GitHub, where CI is asked for; required where a generator has a `build` part.
@@ -98,6 +101,18 @@ struct Ops {
     /// changes.
     #[schemars(extend("examples" = ["/var/run/lastgreen/ops-token"]))]
     token_file: Option<String>,
+}
+
+/// How often the holder of a token may make lastgreen look at something.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+struct Inbound {
+    /// How many looks a second, on average.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = file::defaults::INBOUND.0))]
+    per_second: Option<u32>,
+    /// How many at once: a first sweep of all pull requests.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = file::defaults::INBOUND.1))]
+    burst: Option<u32>,
 }
 
 /// What was answered to whom.

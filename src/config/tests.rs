@@ -334,10 +334,10 @@ fn keys_are_shown_as_they_are_but_harmless() {
     assert_eq!(
         errors(&format!("{SMALL}{key}{key}")),
         [
-            "c:9:1: a\\u{1b}[2J: unknown key; known are listen, ops, tokenFile, answerWithin, drainDelay, ledger, github, \
+            "c:9:1: a\\u{1b}[2J: unknown key; known are listen, ops, tokenFile, answerWithin, drainDelay, inbound, ledger, github, \
              registries, generators",
             "c:10:1: a\\u{1b}[2J: this key is already given in line 9",
-            "c:10:1: a\\u{1b}[2J: unknown key; known are listen, ops, tokenFile, answerWithin, drainDelay, ledger, github, \
+            "c:10:1: a\\u{1b}[2J: unknown key; known are listen, ops, tokenFile, answerWithin, drainDelay, inbound, ledger, github, \
              registries, generators",
         ]
     );

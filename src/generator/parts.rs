@@ -207,6 +207,12 @@ impl Parts {
         Said { as_of, lists }
     }
 
+    /// What the parts would say if none could be asked.
+    pub(super) fn unasked(&self, reason: &str) -> Said {
+        let cannot_say = |_: &Part| Err(CannotSay { reason: reason.to_owned() });
+        Said { as_of: self.clock.now(), lists: self.all.iter().map(cannot_say).collect() }
+    }
+
     /// Why nobody can say what these lists are, if nobody can: a part does not say, and nothing of it is recorded.
     pub(super) async fn unknown(&self, key: &ListKey, said: &Said, until: Moment) -> Option<String> {
         if said.lists.iter().all(Result::is_ok) {

@@ -88,7 +88,7 @@ impl Ops {
             ));
         };
         match tokens.access(request.headers())? {
-            Access::Granted => Ok(()),
+            Access::Granted(_) => Ok(()),
             Access::Missing => Err(Problem::Forbidden(
                 "the request has no bearer token in its Authorization header; send one of those in the file that \
                  `ops.tokenFile` names",
