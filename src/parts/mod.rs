@@ -1,3 +1,4 @@
 //! The parts that a generator's answer is made of.
 
 pub mod build;
+pub mod part;
