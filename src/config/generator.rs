@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Build, Ci, Forks, Generator, Hold, NoChecks, Refresh, Skipped, UnlabelledTags, duration,
+    plugins::plugins,
     read::{Field, Map, all},
 };
 use crate::domain::{ImageName, ImageSpec, Names, OutputTemplate, Repo, TagTemplate, excerpt};
@@ -75,8 +76,9 @@ fn generator(field: &Field<'_>) -> Option<Generator> {
     let usual = Refresh { pending: defaults::PENDING, settled: defaults::SETTLED, ahead: defaults::AHEAD };
     let refresh = map.or("refresh", usual, refresh);
     let build = map.require("build", "a map with `repository` and `images`").and_then(|field| build(&field));
-    map.finish(&["tokenFile", "allow", "sql", "plugins"]);
-    Some(Generator { hold: hold?, forks: forks?, refresh: refresh?, build: build? })
+    let plugins = map.or("plugins", Vec::new(), plugins);
+    map.finish(&["tokenFile", "allow", "sql"]);
+    Some(Generator { hold: hold?, forks: forks?, refresh: refresh?, build: build?, plugins: plugins? })
 }
 
 fn hold(field: &Field<'_>) -> Option<Hold> {

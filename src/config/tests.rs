@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod agreement;
+mod plugins;
 mod upstreams;
 
 /// As little as is needed.
@@ -328,17 +329,17 @@ fn keys_are_shown_as_they_are_but_harmless() {
         errors(&format!("{SMALL}{key}{key}")),
         [
             "c:9:1: a\\u{1b}[2J: unknown key; known are listen, ops, tokenFile, answerWithin, drainDelay, ledger, github, \
-             registries, generators",
+             registries, kubernetes, generators",
             "c:10:1: a\\u{1b}[2J: this key is already given in line 9",
             "c:10:1: a\\u{1b}[2J: unknown key; known are listen, ops, tokenFile, answerWithin, drainDelay, ledger, github, \
-             registries, generators",
+             registries, kubernetes, generators",
         ]
     );
 }
 
 #[test]
 fn what_comes_later_is_not_unknown() {
-    for line in ["tokenFile: /t", "allow: { applicationSets: [] }", "sql: {}", "plugins: {}"] {
+    for line in ["tokenFile: /t", "allow: { applicationSets: [] }", "sql: {}"] {
         let name = line.split(':').next().unwrap();
         assert_eq!(in_generator(line), format!("c:5:5: generators.preview.{name}: not supported yet"));
     }

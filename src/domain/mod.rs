@@ -13,6 +13,7 @@ mod line;
 mod listing;
 mod names;
 mod output;
+mod plugin;
 mod question;
 mod slug;
 mod snapshot;
@@ -28,6 +29,7 @@ pub use self::{
     listing::{Listed, Listing},
     names::{Branch, CommitSha, NameError, Repo, excerpt, looks_unrendered},
     output::{OutputContext, OutputImage, OutputTemplate},
+    plugin::{Inputs, PluginPath, PluginTimeout, SecretKey, ServicePort, is_label},
     question::{Question, QuestionError},
     slug::Slug,
     snapshot::{Commit, CommitFacts, Commits, Pull, Repository, Snapshot, Tip},
