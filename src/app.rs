@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use axum::Router;
 use futures_util::future::join_all;
 use tokio::{
@@ -18,9 +18,13 @@ use crate::{
     generator::{Generator, GeneratorOptions, Hold},
     github::{self, GitHub},
     http::{self, Ops, Phase, Plugin, Tokens, reached},
+    kubernetes::{self, Kubernetes},
     ledger::{Ledger, LedgerOptions, Source},
-    operator::Operator,
-    parts::build::{BuildOptions, BuildPart},
+    operator::{Operator, plugins::Plugins},
+    parts::{
+        build::{BuildOptions, BuildPart},
+        plugins::{PluginOptions, PluginPart, PluginPlace},
+    },
     registry::{self, Registries},
     upstream::{PaceLimits, Secret, SecretFile},
 };
@@ -49,6 +53,10 @@ pub struct App {
     pub registries: Arc<Registries>,
     /// What was answered.
     pub ledger: Arc<Ledger>,
+    /// Where plugin services are looked for.
+    pub kubernetes: Option<Arc<Kubernetes>>,
+    /// Other plugins, generator by generator.
+    pub plugins: Vec<Arc<PluginPart>>,
     /// The generators by name.
     pub generators: BTreeMap<Arc<str>, Arc<Generator>>,
     /// What is done beside the answering; [`App::run`] starts it.
@@ -69,9 +77,15 @@ impl App {
         let registries = config.registries.into_iter().map(registry_options).collect();
         let registries = Registries::new(registries, Arc::clone(&clock)).context("cannot set up the registries")?;
         let registries = Arc::new(registries);
-        let mut generators = BTreeMap::new();
+        let kubernetes =
+            config.kubernetes.map(|config| Kubernetes::new(kubernetes_options(config), Arc::clone(&clock)));
+        let kubernetes = kubernetes.transpose().context("cannot set up Kubernetes")?.map(Arc::new);
+        let (mut generators, mut plugins) = (BTreeMap::new(), Vec::new());
         for (name, generator) in config.generators {
             let name: Arc<str> = name.into();
+            for plugin in &generator.plugins {
+                plugins.push(Arc::new(plugin_part(&name, plugin, kubernetes.as_ref(), &clock)?));
+            }
             let options = GeneratorOptions {
                 name: Arc::clone(&name),
                 answer_within: config.answer_within,
@@ -94,8 +108,21 @@ impl App {
         let tokens = tokens(config.token_file);
         let plugin = Arc::new(Plugin::new(generators.clone(), tokens, Arc::clone(&clock)));
         let drain_delay = config.drain_delay;
-        let background = background(&ledger, &generators, forget_after, &clock);
-        Ok(Self { github, registries, ledger, generators, background, plugin, ops_tokens, drain_delay, clock })
+        let mut background = background(&ledger, &generators, forget_after, &clock);
+        background.extend(kubernetes.as_ref().map(watching));
+        Ok(Self {
+            github,
+            registries,
+            ledger,
+            kubernetes,
+            plugins,
+            generators,
+            background,
+            plugin,
+            ops_tokens,
+            drain_delay,
+            clock,
+        })
     }
 
     /// What answers on the plugin's listener.
@@ -120,7 +147,8 @@ impl App {
         let plugin = http::serve(plugin, service, clock(), drain, http::DRAIN);
         let over = reached(seen.clone(), Phase::Over);
         let operator = Operator::new(Arc::clone(&self.ledger), clock());
-        let router = http::ops_router(Arc::new(Ops { phase: seen, tokens: self.ops_tokens, operator }));
+        let plugins = Plugins::new(self.plugins, self.kubernetes);
+        let router = http::ops_router(Arc::new(Ops { phase: seen, tokens: self.ops_tokens, operator, plugins }));
         let ops = http::serve(ops, http::routed(router), clock(), over, OPS_DRAIN);
 
         let mut tasks = Tasks::start(self.background, clock());
@@ -183,6 +211,15 @@ fn background(
         Ok(())
     });
     vec![refreshing, forgetting, keeping]
+}
+
+/// What Kubernetes knows of plugin services is kept up to date.
+fn watching(kubernetes: &Arc<Kubernetes>) -> Background {
+    let kubernetes = Arc::clone(kubernetes);
+    Background::new("watching Kubernetes", move |mut stop| async move {
+        kubernetes.keep(stop.told()).await;
+        Ok(())
+    })
 }
 
 /// The ledger alone.
@@ -251,6 +288,49 @@ fn registry_options(config: config::Registry) -> registry::Options {
         plain_http: config.plain_http,
         ca_file: config.ca_file,
     }
+}
+
+fn kubernetes_options(config: config::Kubernetes) -> kubernetes::Options {
+    kubernetes::Options {
+        namespaces: config.namespaces,
+        api: config.api,
+        token_file: config.token_file,
+        ca_file: config.ca_file,
+    }
+}
+
+fn plugin_part(
+    generator: &Arc<str>,
+    config: &config::Plugin,
+    kubernetes: Option<&Arc<Kubernetes>>,
+    clock: &SharedClock,
+) -> anyhow::Result<PluginPart> {
+    let name = &config.name;
+    let place = match (&config.place, kubernetes) {
+        (config::PluginPlace::Url(url), _) => PluginPlace::Url(url.clone()),
+        (config::PluginPlace::Service { namespace, name, port }, Some(kubernetes)) => PluginPlace::Service {
+            kubernetes: Arc::clone(kubernetes),
+            namespace: namespace.clone(),
+            name: name.clone(),
+            port: port.clone(),
+        },
+        (config::PluginPlace::Service { .. }, None) => {
+            bail!("no place is known where the plugin `{name}` is looked for")
+        }
+    };
+    let options = PluginOptions {
+        generator: Arc::clone(generator),
+        name: name.as_str().into(),
+        place,
+        token_file: config.token_file.clone(),
+        ca_file: config.ca_file.clone(),
+        path: config.path.clone(),
+        timeout: config.timeout,
+        inputs: config.inputs.clone(),
+        keys: config.keys.clone(),
+    };
+    let part = PluginPart::new(options, Arc::clone(clock));
+    part.with_context(|| format!("cannot set up the plugin `{name}` of the generator `{generator}`"))
 }
 
 fn pace(config: config::PaceConfig) -> PaceLimits {

@@ -1,12 +1,14 @@
-//! The command line: `serve`, `resolve`, `check`, `ledger`, `config`.
+//! The command line: `serve`, `resolve`, `check`, `ledger`, `plugins`, `config`.
 //!
 //! Exit codes: 0 all is well; 1 the program broke down; 2 the command line or the configuration is wrong; 3 `resolve`
 //! found no build yet, `ledger show` no line; 4 `resolve` could not find out; 5 `check` found something wrong.
 
 mod check;
 mod ledger;
+mod plugins;
 mod resolve;
 mod serve;
+mod service;
 
 use std::{
     io::{self, Write as _},
@@ -49,6 +51,9 @@ enum Command {
     /// What was answered: look at it, or forget it.
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
+    /// Other plugins: what was found, and how they do.
+    #[command(subcommand)]
+    Plugins(plugins::PluginsCommand),
     /// About the configuration file.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -106,6 +111,10 @@ pub fn run(cli: Cli) -> Exit {
         Command::Ledger(command) => {
             let path = command.place().config.config.clone();
             with_config(&path, |config| in_runtime(ledger::ledger(config, command)))
+        }
+        Command::Plugins(command) => {
+            let path = command.place().config.config.clone();
+            with_config(&path, |config| in_runtime(plugins::plugins(config, command)))
         }
         Command::Config(ConfigCommand::Schema) => print(&format!("{:#}\n", config::schema())),
         Command::Config(ConfigCommand::Example) => print(config::EXAMPLE),

@@ -15,6 +15,7 @@ mod ledger;
 mod ops;
 mod phase;
 mod plugin;
+mod plugins;
 mod reply;
 mod server;
 mod tokens;

@@ -297,7 +297,8 @@ mod tests {
             let _ = (text.parse::<Inputs>(), text.parse::<SecretKey>(), text.parse::<PluginTimeout>());
             if let Ok(path) = text.parse::<PluginPath>() {
                 let uri = format!("http://plugin{path}").parse::<http::Uri>();
-                prop_assert_eq!(uri.unwrap().host(), Some("plugin"));
+                let uri = uri.unwrap();
+                prop_assert_eq!(uri.host(), Some("plugin"));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The operator's listener: health, and what was answered. Ready means: configured and listening; never that an upstream is well.
+//! The operator's listener: health, what was answered, and other plugins. Ready means: configured and listening; never that an upstream is well.
 //!
 //! Whatever changes something is a POST, and every POST needs a token of `ops.tokenFile`, whatever its path: a route
 //! that is added cannot be forgotten.
@@ -18,10 +18,14 @@ use tokio::sync::watch;
 use super::{
     ledger,
     phase::Phase,
+    plugins,
     reply::{self, Problem, Reply},
     tokens::{Access, Tokens},
 };
-use crate::{domain::excerpt, operator::Operator};
+use crate::{
+    domain::excerpt,
+    operator::{Operator, plugins::Plugins},
+};
 
 /// What the operator's listener serves.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub struct Ops {
     pub tokens: Option<Tokens>,
     /// The ledger, as an operator sees it.
     pub operator: Operator,
+    /// Other plugins, as an operator sees them.
+    pub plugins: Plugins,
 }
 
 /// The routes of the operator's listener.
@@ -41,6 +47,7 @@ pub fn ops_router(ops: Arc<Ops>) -> Router {
         .route("/readyz", get(ready))
         .route("/ledger", get(ledger::show))
         .route("/ledger/forget", post(ledger::forget))
+        .route("/plugins", get(plugins::show))
         .fallback(nothing)
         .layer(middleware::from_fn_with_state(Arc::clone(&ops), guard))
         .with_state(ops)
@@ -133,7 +140,7 @@ mod tests {
     #[tokio::test]
     async fn ready_until_the_end_begins_and_alive_to_its_end() {
         let (phase, seen) = watch::channel(Phase::Serving);
-        let ops = Arc::new(Ops { phase: seen, tokens: None, operator: operator() });
+        let ops = Arc::new(Ops { phase: seen, tokens: None, operator: operator(), plugins: Plugins::default() });
         let ok = (StatusCode::OK, "ok\n".to_owned());
         for now in [Phase::Serving, Phase::Leaving, Phase::Draining, Phase::Over] {
             phase.send_replace(now);
@@ -159,6 +166,7 @@ mod tests {
             phase: watch::channel(Phase::Serving).1,
             tokens: Some(tokens(&folder)),
             operator: operator(),
+            plugins: Plugins::default(),
         });
         for (authorization, why) in [
             (None, "no bearer token in its Authorization header"),
@@ -180,13 +188,23 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_token_file_nobody_may_change_anything() {
-        let ops = Arc::new(Ops { phase: watch::channel(Phase::Serving).1, tokens: None, operator: operator() });
+        let ops = Arc::new(Ops {
+            phase: watch::channel(Phase::Serving).1,
+            tokens: None,
+            operator: operator(),
+            plugins: Plugins::default(),
+        });
         let (status, body) = ask(&ops, Method::POST, "/livez", Some("Bearer one")).await;
         assert_eq!(status, StatusCode::FORBIDDEN);
         assert!(body.contains("set `ops.tokenFile` in lastgreen's configuration"), "{body}");
         // And where the file cannot be read, nobody either: that is ours.
         let folder = tempfile::tempdir().unwrap();
-        let ops = Arc::new(Ops { phase: ops.phase.clone(), tokens: Some(tokens(&folder)), operator: operator() });
+        let ops = Arc::new(Ops {
+            phase: ops.phase.clone(),
+            tokens: Some(tokens(&folder)),
+            operator: operator(),
+            plugins: Plugins::default(),
+        });
         let (status, body) = ask(&ops, Method::POST, "/livez", Some("Bearer one")).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(body.contains("its log says why"), "{body}");

@@ -32,8 +32,8 @@ use crate::{
 
 /// What errors call it.
 const SERVICE: &str = "Kubernetes";
-/// The label of a plugin's Service.
-pub(super) const LABEL: &str = "argocd.argoproj.io/plugin=true";
+/// The label of a plugin's Service, and of its Secret.
+pub(super) const LABEL: (&str, &str) = ("argocd.argoproj.io/plugin", "true");
 /// Where a pod finds its account.
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// How long an answer, or the beginning of a watch, may take.
@@ -121,7 +121,7 @@ impl Api {
     pub(super) async fn list(&self, namespace: &str) -> Result<Listed, Trouble> {
         let what = format!("list Services in the namespace `{namespace}`");
         let mut services = Vec::new();
-        let mut params = ListParams::default().labels(LABEL).limit(PAGE);
+        let mut params = ListParams::default().labels(&selector()).limit(PAGE);
         loop {
             let request = requests::<Service>(namespace).list(&params).map_err(|_| odd())?;
             let page: ObjectList<Service> = self.read(request, &what).await?;
@@ -140,7 +140,7 @@ impl Api {
 
     /// Watches the Services of a namespace that have the label, from a version on.
     pub(super) async fn watch(&self, namespace: &str, version: &str) -> Result<Watch, Trouble> {
-        let params = WatchParams::default().labels(LABEL).timeout(WATCH_SECONDS);
+        let params = WatchParams::default().labels(&selector()).timeout(WATCH_SECONDS);
         let request = requests::<Service>(namespace).watch(&params, version).map_err(|_| odd())?;
         let what = format!("watch Services in the namespace `{namespace}`");
         let body = self.in_time(self.send(request, &what)).await?;
@@ -264,6 +264,10 @@ fn event(line: &[u8]) -> Result<WatchEvent<Service>, Trouble> {
         Ok(event) => Ok(event),
         Err(_) => Err(malformed("an event of the watch makes no sense")),
     }
+}
+
+fn selector() -> String {
+    format!("{}={}", LABEL.0, LABEL.1)
 }
 
 /// Requests about the objects of a kind in a namespace.

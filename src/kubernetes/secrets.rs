@@ -1,6 +1,7 @@
 //! Tokens in Secrets: read when they are needed, again after a while, and at once where a plugin refused one.
 //!
-//! A Secret is got by its name, so that the right to `get` just those is enough.
+//! A Secret is got by its name, so that the right to `get` just those is enough. It must say itself that it is a
+//! plugin's: else whoever may write a Service could have any of them sent to a host of his own.
 
 use std::{
     collections::HashMap,
@@ -9,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::api::Api;
+use super::api::{Api, LABEL};
 use crate::{
     clock::{Moment, SharedClock},
     domain::SecretKey,
@@ -99,6 +100,11 @@ async fn token(api: &Api, namespace: &str, key: &SecretKey) -> Result<Secret, Up
     let Some(secret) = api.secret(namespace, &key.secret).await? else {
         return Err(wrong(Kind::NotFound, "does not exist"));
     };
+    let labels = secret.metadata.labels.as_ref();
+    if labels.and_then(|labels| labels.get(LABEL.0)).is_none_or(|value| value != LABEL.1) {
+        let label = format!("has no label `{}: \"{}\"`, and so is no plugin's", LABEL.0, LABEL.1);
+        return Err(wrong(Kind::Forbidden, &label));
+    }
     let Some(value) = secret.data.as_ref().and_then(|data| data.get(&key.key)) else {
         return Err(wrong(Kind::NotFound, &format!("has no key `{}`", key.key)));
     };

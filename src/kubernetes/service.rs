@@ -90,6 +90,14 @@ pub struct Endpoint {
     pub inputs: Inputs,
 }
 
+impl Endpoint {
+    /// Scheme, host and port, as a URL has them.
+    pub fn address(&self) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}:{}", self.host, self.port)
+    }
+}
+
 impl Found {
     /// What a Service of the namespace says.
     pub(super) fn of(namespace: &str, service: &Service) -> Option<Self> {

@@ -1,16 +1,16 @@
-//! What every part says: a list of maps, or why it cannot say.
+//! What the parts beside `build` have in common: each gives a list of items, or cannot say.
 
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-/// One map of a part's list: keys and their values, every scalar a string.
+/// One item: keys and values.
 pub type Values = BTreeMap<String, String>;
 
-/// A part cannot say what its list is: nothing is known, which is not the same as an empty list.
+/// A part cannot say what its items are. The text is the same for the same cause, and holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{reason}")]
 pub struct CannotSay {
-    /// Why not, the same text for the same cause.
+    /// Why.
     pub reason: String,
 }

@@ -93,14 +93,14 @@ fn what_is_wrong_with_a_plugin_is_told() {
         assert!(error.ends_with(&format!(": {why}")) && !error.contains("hunter2"), "{url}: {error}");
     }
     let form = "a duration from 100ms to 10s";
-    assert_eq!(in_plugin("url: 'http://p', timeout: 11s"), format!("c:9:45: ….timeout: expected {form}, got `11s`"));
+    assert_eq!(in_plugin("url: 'http://p', timeout: 11s"), format!("c:9:47: ….timeout: expected {form}, got `11s`"));
     assert_eq!(
         in_plugin("url: 'http://p', path: 'x?y'"),
-        "c:9:42: ….path: expected a path as `/api/v1/getparams.execute`, got `x?y`"
+        "c:9:44: ….path: expected a path as `/api/v1/getparams.execute`, got `x?y`"
     );
     assert_eq!(
         in_plugin("url: 'http://p', inputs: branch"),
-        "c:9:44: ….inputs: expected a list of names of input parameters, got a text"
+        "c:9:46: ….inputs: expected a list of names of input parameters, got a text"
     );
     assert!(in_plugin("url: 'http://p', keys: []").contains("….keys: expected at least one key"));
     assert!(in_plugin("url: 'http://p', tokenFile: ghp_secret").ends_with("got what looks like the secret itself"));

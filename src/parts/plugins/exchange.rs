@@ -108,7 +108,7 @@ impl Exchange<'_> {
                 self.target.pace.pause_until(until);
                 self.limited(until)
             }
-            300..400 => {
+            300..=399 => {
                 let message =
                     format!("it redirects ({code}), which is not followed: its address must be the final one");
                 self.error(Kind::Malformed, message)

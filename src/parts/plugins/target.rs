@@ -130,9 +130,7 @@ impl PluginOptions {
         namespace: &str,
         clock: &SharedClock,
     ) -> Result<Target, SetupError> {
-        let scheme = if endpoint.secure { "https" } else { "http" };
-        let origin = format!("{scheme}://{}:{}", endpoint.host, endpoint.port);
-        let mut url = Url::parse(&origin).map_err(|_| SetupError::Address)?;
+        let mut url = Url::parse(&endpoint.address()).map_err(|_| SetupError::Address)?;
         url.set_path(endpoint.path.as_str());
         // Its name is the cluster's business, its address is not looked up.
         let known = endpoint.address.map(|address| (endpoint.host.as_str(), SocketAddr::new(address, endpoint.port)));
