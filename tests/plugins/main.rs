@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 mod double;
-#[path = "../ledger/logs.rs"]
 mod logs;
 mod stage;
 

@@ -21,6 +21,7 @@ async fn with_token(token: &str) -> (Stage, Double) {
     stage.cluster.grant(Rule::new(TEAM, "secrets", &["get"]).named("credentials"));
     stage.cluster.secret(TEAM, "credentials", "plugin.token", format!("{token}\n").as_bytes());
     stage.knows(&["plugin"]).await;
+    stage.cluster.watched_by(1).await;
     stage.cluster.seen();
     (stage, double)
 }

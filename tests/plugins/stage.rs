@@ -102,6 +102,17 @@ impl Stage {
         self.clock.caught_up().await;
     }
 
+    /// Waits until something is so, round after round.
+    pub(crate) async fn in_rounds(&self, is_so: impl Fn(&Self) -> bool) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.until(&is_so) => return,
+                () = self.next_round() => {}
+            }
+        }
+    }
+
     pub(crate) fn soon(&self) -> Moment {
         self.clock.now() + Duration::from_secs(9)
     }

@@ -30,8 +30,7 @@ async fn one_that_ends_is_begun_where_it_ended() {
     // What happens while nobody watches is told later.
     stage.apply("second", &[]);
     stage.cluster.delete_service(TEAM, "first");
-    stage.next_round().await;
-    stage.knows(&["second"]).await;
+    stage.in_rounds(|stage| stage.names() == ["second"]).await;
     let seen = stage.cluster.seen();
     assert_eq!(seen.iter().map(|request| version_of(request)).collect::<Vec<_>>(), [Some(1007)]);
     assert_eq!(stage.trouble(), None);
@@ -59,8 +58,7 @@ async fn one_that_is_cut_leaves_what_is_known_in_use() {
         assert_eq!(stage.trouble().unwrap(), "Kubernetes: the watch broke off");
         assert!(stage.find("first").await.is_ok());
         stage.apply(&format!("new-{round}"), &[]);
-        stage.next_round().await;
-        stage.until(|stage| stage.trouble().is_none() && stage.names().len() == round + 2).await;
+        stage.in_rounds(|stage| stage.trouble().is_none() && stage.names().len() == round + 2).await;
     }
     assert!(stage.cluster.seen().iter().all(|request| version_of(request).is_some()), "nothing was listed again");
     assert_eq!(logs.with("are not watched; what was known last is used").len(), 3, "{}", logs.all());
@@ -79,8 +77,7 @@ async fn a_version_that_is_gone_is_listed_again() {
         stage.apply("second", &[]);
         stage.cluster.compact();
         stage.next_round().await;
-        stage.next_round().await;
-        stage.knows(&["second"]).await;
+        stage.in_rounds(|stage| stage.names() == ["second"]).await;
         stage.cluster.watched_by(1).await;
         let versions: Vec<_> = stage.cluster.seen().iter().map(|request| version_of(request)).collect();
         assert_eq!(versions, [Some(1007), None, Some(1028)], "{gone:?}");
@@ -102,8 +99,7 @@ async fn a_watch_that_fails_in_its_midst_is_begun_again() {
     stage.cluster.fail_watches(500);
     stage.until(|stage| stage.trouble().is_some()).await;
     assert_eq!(stage.trouble().unwrap(), "Kubernetes: the watch failed (500)");
-    stage.next_round().await;
-    stage.until(|stage| stage.trouble().is_none()).await;
+    stage.in_rounds(|stage| stage.trouble().is_none()).await;
 }
 
 #[tokio::test]
@@ -116,8 +112,7 @@ async fn an_event_that_makes_no_sense_costs_the_watch_and_nothing_else() {
         assert_eq!(stage.trouble().unwrap(), "Kubernetes: an event of the watch makes no sense");
         assert!(stage.find("first").await.is_ok());
         stage.apply("second", &[]);
-        stage.next_round().await;
-        stage.knows(&["first", "second"]).await;
+        stage.in_rounds(|stage| stage.names() == ["first", "second"]).await;
         assert_eq!(stage.trouble(), None);
     }
 }
@@ -140,8 +135,7 @@ async fn who_may_not_list_is_told_so_and_other_namespaces_go_on() {
 
     stage.cluster.grant(Rule::new("two", "services", &["list", "watch"]));
     stage.cluster.plugin("two", "there", cluster_ip(), &[]);
-    stage.next_round().await;
-    stage.until(|stage| stage.known(1).trouble.is_none()).await;
+    stage.in_rounds(|stage| stage.known(1).trouble.is_none()).await;
     assert_eq!(find().await, Ok(()));
 }
 
@@ -160,12 +154,10 @@ async fn who_may_not_watch_lists_now_and_then() {
     );
     assert!(stage.find("first").await.is_ok());
     stage.apply("second", &[]);
-    stage.next_round().await;
-    stage.knows(&["first", "second"]).await;
+    stage.in_rounds(|stage| stage.names() == ["first", "second"]).await;
     assert_eq!(logs.with("may not watch Services").len(), 1, "{}", logs.all());
     stage.cluster.grant(Rule::new(TEAM, "services", &["watch"]));
-    stage.next_round().await;
-    stage.until(|stage| stage.trouble().is_none()).await;
+    stage.in_rounds(|stage| stage.trouble().is_none()).await;
 }
 
 #[tokio::test]
@@ -173,13 +165,11 @@ async fn its_own_token_is_read_again() {
     let stage = watching().await;
     stage.cluster.rotate_token("another");
     stage.cluster.end_watches();
-    stage.next_round().await;
-    stage.until(|stage| stage.trouble().is_some()).await;
+    stage.in_rounds(|stage| stage.trouble().is_some()).await;
     assert_eq!(stage.trouble().unwrap(), "Kubernetes: it refuses lastgreen's token (401)");
     assert!(stage.find("first").await.is_ok());
     std::fs::write(stage.folder.path().join("token"), "another\n").unwrap();
-    stage.next_round().await;
-    stage.until(|stage| stage.trouble().is_none()).await;
+    stage.in_rounds(|stage| stage.trouble().is_none()).await;
 }
 
 #[tokio::test]
@@ -193,13 +183,11 @@ async fn what_answers_in_its_place_is_no_cluster() {
         let stage = watching().await;
         stage.cluster.fail(Some(status));
         stage.cluster.end_watches();
-        stage.next_round().await;
-        stage.until(|stage| stage.trouble().is_some()).await;
+        stage.in_rounds(|stage| stage.trouble().is_some()).await;
         assert_eq!(stage.trouble().unwrap(), format!("Kubernetes: {says}"));
         assert!(stage.find("first").await.is_ok());
         stage.cluster.fail(None);
-        stage.next_round().await;
-        stage.until(|stage| stage.trouble().is_none()).await;
+        stage.in_rounds(|stage| stage.trouble().is_none()).await;
     }
 }
 
