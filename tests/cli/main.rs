@@ -9,6 +9,7 @@ mod stage;
 mod basics;
 mod check;
 mod ledger;
+mod plugins;
 mod resolve;
 mod secrets;
 mod serve;

@@ -5,11 +5,13 @@
 
 mod double;
 mod logs;
+#[expect(dead_code, reason = "what is not needed of it here is by another test")]
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod stage;
 
 mod answers;
 mod outages;
-mod program;
 mod python;
 mod secrets;
 mod services;
