@@ -17,12 +17,16 @@ use crate::wire::Body;
 #[derive(Clone, Debug)]
 pub(super) struct Writer(UnboundedSender<io::Result<Bytes>>);
 
-struct Stream(UnboundedReceiver<io::Result<Bytes>>);
+struct Stream {
+    chunks: UnboundedReceiver<io::Result<Bytes>>,
+    /// What is to break it off, once what was written is on its way.
+    broken: Option<io::Error>,
+}
 
 /// Both ends of a body.
 pub(super) fn stream() -> (Writer, Body) {
     let (writer, reader) = unbounded_channel();
-    (Writer(writer), Stream(reader).boxed())
+    (Writer(writer), Stream { chunks: reader, broken: None }.boxed())
 }
 
 impl Writer {
@@ -57,6 +61,17 @@ impl HttpBody for Stream {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.0.poll_recv(cx).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
+        if let Some(broken) = self.broken.take() {
+            return Poll::Ready(Some(Err(broken)));
+        }
+        match self.chunks.poll_recv(cx) {
+            Poll::Ready(Some(Err(broken))) => {
+                self.broken = Some(broken);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Ready(chunk) => Poll::Ready(chunk.map(|chunk| chunk.map(Frame::data))),
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
