@@ -217,10 +217,10 @@ pub(super) fn settle<'a>(
             named.push(namespace.clone());
         }
     }
-    if section.is_some() && named.is_empty() {
-        if let Some(field) = root.below(&["kubernetes"]) {
-            field.warn("no generator has a plugin with a `service`");
-        }
+    if named.is_empty()
+        && let Some(field) = root.below(&["kubernetes"])
+    {
+        field.warn("no generator has a plugin with a `service`");
     }
     let around = |namespaces| Kubernetes { namespaces, api: None, token_file: None, ca_file: None };
     section.or_else(|| (!named.is_empty()).then(|| around(named)))

@@ -27,7 +27,7 @@ use crate::{
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// A server ends a watch before; one that does not is gone.
-const WATCH: Duration = Duration::from_secs(300);
+const WATCH: Duration = Duration::from_mins(5);
 
 /// One namespace.
 #[derive(Debug)]
@@ -152,13 +152,12 @@ impl Namespace {
 impl Rounds<'_> {
     /// Lists if that is due, and watches until the server ends the watch.
     async fn round(&mut self) -> Result<(), Trouble> {
-        let version = match self.version.take() {
-            Some(version) => version,
-            None => {
-                let listed = self.api.list(&self.namespace.name).await?;
-                self.namespace.listed(&listed.services);
-                listed.version
-            }
+        let version = if let Some(version) = self.version.take() {
+            version
+        } else {
+            let listed = self.api.list(&self.namespace.name).await?;
+            self.namespace.listed(&listed.services);
+            listed.version
         };
         // Where it cannot be watched, the next round lists.
         let mut watch = self.api.watch(&self.namespace.name, &version).await?;

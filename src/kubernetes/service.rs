@@ -76,6 +76,8 @@ pub struct Endpoint {
     pub secure: bool,
     /// The host, by name.
     pub host: String,
+    /// Whether that is inside of the cluster.
+    pub inside: bool,
     /// The host's address, where the name is not resolved.
     pub address: Option<IpAddr>,
     /// The port.
@@ -146,6 +148,7 @@ impl Found {
         Ok(Endpoint {
             secure,
             host,
+            inside: !matches!(place, Place::External(_)),
             address,
             port,
             path: path.unwrap_or_default(),

@@ -33,8 +33,8 @@ async fn what_is_configured_and_what_was_found_is_shown_without_a_secret() {
     let spec = json!({ "type": "ClusterIP", "clusterIP": "10.1.2.3", "ports": [{ "port": 4355 }] });
     let said =
         [("lastgreen.io/token", "quota-token:key"), ("lastgreen.io/inputs", "branch"), ("lastgreen.io/path", "/ask")];
-    cluster.plugin("team", "quotas", spec, &said);
-    cluster.plugin("team", "portless", json!({ "type": "ClusterIP", "clusterIP": "10.1.2.4" }), &[]);
+    cluster.plugin("team", "quotas", &spec, &said);
+    cluster.plugin("team", "portless", &json!({ "type": "ClusterIP", "clusterIP": "10.1.2.4" }), &[]);
     cluster.secret("team", "quota-token", "key", b"token-of-the-quotas");
     configure(&stage, &cluster);
     let serving = stage.serve("info", &[]);

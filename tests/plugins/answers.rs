@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use lastgreen::{
     clock::{Clock as _, ManualClock},
     domain::Inputs,
+    kubernetes::Overrides,
     parts::{
         part::{CannotSay, Values},
         plugins::{PluginOptions, PluginPart, PluginPlace, PluginState},
@@ -169,20 +170,19 @@ async fn keys_that_are_other_ones_each_time_are_refused_where_they_are_told() {
 async fn a_service_is_asked_at_its_cluster_ip_by_its_name() {
     let stage = Stage::new().await;
     let double = Double::start(|_| Some(two())).await;
-    let port = double.port();
     let spec = json!({
         "type": "ClusterIP",
         "clusterIP": "127.0.0.1",
-        "ports": [{ "name": "metrics", "port": 1 }, { "name": "http", "port": port }],
+        "ports": [{ "name": "metrics", "port": 1 }, { "name": "http", "port": double.port() }],
     });
-    stage.cluster.plugin(TEAM, "plugin", spec, &[("lastgreen.io/port", "http"), ("lastgreen.io/inputs", "branch")]);
+    stage.cluster.plugin(TEAM, "plugin", &spec, &[("lastgreen.io/port", "http"), ("lastgreen.io/inputs", "branch")]);
     stage.knows(&["plugin"]).await;
     let part = stage.part("plugin");
     assert_eq!(stage.ask(&part).await, Ok(items()));
     let [asked] = &double.asked()[..] else { panic!("asked once") };
     assert_eq!(
         (asked.what.as_str(), asked.host.as_str()),
-        ("POST /api/v1/getparams.execute", &*format!("plugin.team.svc:{port}"))
+        ("POST /api/v1/getparams.execute", &*format!("plugin.team.svc:{}", double.port()))
     );
     assert_eq!(asked.body["input"]["parameters"], json!({ "branch": "feature" }));
 }
@@ -208,7 +208,7 @@ async fn a_service_that_appears_is_used_and_one_that_goes_is_not() {
     stage
         .until(|stage| {
             let services = stage.known(0).services.unwrap_or_default();
-            services.iter().any(|service| service.endpoint(&Default::default()).unwrap().address() == moved)
+            services.iter().any(|service| service.endpoint(&Overrides::default()).unwrap().address() == moved)
         })
         .await;
     assert_eq!(stage.ask(&part).await, Ok(items()));

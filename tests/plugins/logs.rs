@@ -9,36 +9,31 @@ thread_local! {
     static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The log of this thread since it was begun.
-pub(crate) struct Logs;
-
 struct Writer;
 
-impl Logs {
-    pub(crate) fn begin() -> Self {
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| {
-            let subscriber = tracing_subscriber::fmt()
-                .with_env_filter("lastgreen=debug,kube=trace,hyper=info")
-                .with_ansi(false)
-                .without_time()
-                .with_writer(|| Writer)
-                .finish();
-            tracing::subscriber::set_global_default(subscriber).unwrap();
-        });
-        LINES.with_borrow_mut(Vec::clear);
-        Self
-    }
+/// Begins the log of this thread anew.
+pub(crate) fn begin() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter("lastgreen=debug,kube=trace,hyper=info")
+            .with_ansi(false)
+            .without_time()
+            .with_writer(|| Writer)
+            .finish();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    });
+    LINES.with_borrow_mut(Vec::clear);
+}
 
-    /// Everything that was logged.
-    pub(crate) fn all(&self) -> String {
-        LINES.with_borrow(|lines| String::from_utf8(lines.clone()).unwrap())
-    }
+/// Everything that was logged.
+pub(crate) fn all() -> String {
+    LINES.with_borrow(|lines| String::from_utf8(lines.clone()).unwrap())
+}
 
-    /// The lines that contain this.
-    pub(crate) fn with(&self, what: &str) -> Vec<String> {
-        self.all().lines().filter(|line| line.contains(what)).map(str::to_owned).collect()
-    }
+/// The lines that contain this.
+pub(crate) fn with(what: &str) -> Vec<String> {
+    all().lines().filter(|line| line.contains(what)).map(str::to_owned).collect()
 }
 
 impl io::Write for Writer {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lastgreen::kubernetes::TOKEN_AGE;
+use lastgreen::kubernetes::{Overrides, TOKEN_AGE};
 use lastgreen_sim::Rule;
 use serde_json::json;
 
@@ -131,7 +131,7 @@ async fn a_secret_of_another_namespace_cannot_be_named() {
         stage
             .until(|stage| {
                 let services = stage.known(0).services.unwrap_or_default();
-                services.iter().all(|service| service.endpoint(&Default::default()).is_err())
+                services.iter().all(|service| service.endpoint(&Overrides::default()).is_err())
             })
             .await;
         let said = stage.ask(&part).await.unwrap_err().reason;
@@ -140,7 +140,7 @@ async fn a_secret_of_another_namespace_cannot_be_named() {
         stage
             .until(|stage| {
                 let services = stage.known(0).services.unwrap_or_default();
-                services.iter().all(|service| service.endpoint(&Default::default()).is_ok())
+                services.iter().all(|service| service.endpoint(&Overrides::default()).is_ok())
             })
             .await;
     }

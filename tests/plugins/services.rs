@@ -1,5 +1,6 @@
 //! Services that appear, change and go.
 
+use lastgreen::kubernetes::Overrides;
 use lastgreen_sim::Cluster;
 use serde_json::json;
 
@@ -35,7 +36,7 @@ async fn one_that_appears_changes_or_goes_does_so_at_once() {
 
     let path = |stage: &Stage| {
         let services = stage.known(0).services.unwrap_or_default();
-        services.first().and_then(|first| first.endpoint(&Default::default()).ok()).map(|said| said.path.to_string())
+        services.first().and_then(|first| first.endpoint(&Overrides::default()).ok()).map(|said| said.path.to_string())
     };
     assert_eq!(path(&stage).as_deref(), Some("/api/v1/getparams.execute"));
     stage.apply("first", &[(PATH, "/other")]);
@@ -64,11 +65,11 @@ async fn one_that_appears_changes_or_goes_does_so_at_once() {
 #[tokio::test]
 async fn one_that_cannot_be_used_is_known_and_harms_no_other() {
     let stage = Stage::new().await;
-    stage.cluster.plugin(TEAM, "portless", json!({ "type": "ClusterIP", "clusterIP": "10.0.0.1" }), &[]);
+    stage.cluster.plugin(TEAM, "portless", &json!({ "type": "ClusterIP", "clusterIP": "10.0.0.1" }), &[]);
     stage.apply("hostile", &[(PATH, "//evil.example"), ("lastgreen.io/host", "evil.example")]);
     stage.apply("well", &[]);
     stage.knows(&["hostile", "portless", "well"]).await;
-    let problem = async |name: &str| stage.find(name).await.unwrap().endpoint(&Default::default()).map(|_| ());
+    let problem = async |name: &str| stage.find(name).await.unwrap().endpoint(&Overrides::default()).map(|_| ());
     assert_eq!(problem("well").await, Ok(()));
     assert_eq!(problem("portless").await.unwrap_err(), "it has no ports");
     assert!(problem("hostile").await.unwrap_err().starts_with("its annotation `lastgreen.io/host` is not known"));
@@ -77,7 +78,7 @@ async fn one_that_cannot_be_used_is_known_and_harms_no_other() {
     stage
         .until(|stage| {
             let services = stage.known(0).services.unwrap_or_default();
-            services.iter().all(|service| service.name != "hostile" || service.endpoint(&Default::default()).is_ok())
+            services.iter().all(|service| service.name != "hostile" || service.endpoint(&Overrides::default()).is_ok())
         })
         .await;
     let part = stage.part("portless");
@@ -91,7 +92,7 @@ async fn one_that_cannot_be_used_is_known_and_harms_no_other() {
 async fn a_long_list_comes_in_pages() {
     let cluster = Cluster::start(&[TEAM]).await;
     for number in 0..250 {
-        cluster.plugin(TEAM, &format!("plugin-{number:03}"), cluster_ip(), &[]);
+        cluster.plugin(TEAM, &format!("plugin-{number:03}"), &cluster_ip(), &[]);
     }
     let stage = Stage::before(cluster, &[TEAM]);
     stage.cluster.watched_by(1).await;
@@ -105,7 +106,7 @@ async fn a_long_list_comes_in_pages() {
 async fn there_may_not_be_too_many() {
     let cluster = Cluster::start(&[TEAM]).await;
     for number in 0..=1000 {
-        cluster.plugin(TEAM, &format!("plugin-{number}"), cluster_ip(), &[]);
+        cluster.plugin(TEAM, &format!("plugin-{number}"), &cluster_ip(), &[]);
     }
     let stage = Stage::before(cluster, &[TEAM]);
     stage.until(|stage| stage.trouble().is_some()).await;
@@ -119,9 +120,9 @@ async fn there_may_not_be_too_many() {
 #[tokio::test]
 async fn each_namespace_is_one_of_its_own() {
     let cluster = Cluster::start(&["one", "two"]).await;
-    cluster.plugin("one", "here", cluster_ip(), &[]);
-    cluster.plugin("two", "there", cluster_ip(), &[]);
-    cluster.plugin("three", "elsewhere", cluster_ip(), &[]);
+    cluster.plugin("one", "here", &cluster_ip(), &[]);
+    cluster.plugin("two", "there", &cluster_ip(), &[]);
+    cluster.plugin("three", "elsewhere", &cluster_ip(), &[]);
     let stage = Stage::before(cluster, &["one", "two"]);
     stage.cluster.watched_by(2).await;
     let find = async |namespace: &str, name: &str| stage.kubernetes.find(namespace, name, stage.soon()).await;

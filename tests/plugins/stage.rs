@@ -56,14 +56,14 @@ impl Stage {
 
     /// A Service of the team with one port, an address of the cluster and these annotations.
     pub(crate) fn apply(&self, name: &str, annotations: &[(&str, &str)]) {
-        self.cluster.plugin(TEAM, name, cluster_ip(), annotations);
+        self.cluster.plugin(TEAM, name, &cluster_ip(), annotations);
     }
 
     /// A Service of the team that is another name for a port of this machine.
     pub(crate) fn apply_external(&self, name: &str, port: u16, annotations: &[(&str, &str)]) {
         let port = port.to_string();
         let annotations = [annotations, &[("lastgreen.io/port", port.as_str())]].concat();
-        self.cluster.plugin(TEAM, name, json!({ "type": "ExternalName", "externalName": "localhost" }), &annotations);
+        self.cluster.plugin(TEAM, name, &json!({ "type": "ExternalName", "externalName": "localhost" }), &annotations);
     }
 
     /// What is known of the namespace with this index.

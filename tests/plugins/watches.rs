@@ -3,7 +3,7 @@
 use lastgreen_sim::{Cluster, GoneAs, Rule};
 
 use crate::{
-    logs::Logs,
+    logs,
     stage::{Stage, TEAM, cluster_ip},
 };
 
@@ -50,7 +50,7 @@ async fn bookmarks_move_where_it_begins() {
 
 #[tokio::test]
 async fn one_that_is_cut_leaves_what_is_known_in_use() {
-    let logs = Logs::begin();
+    logs::begin();
     let stage = watching().await;
     for round in 0..3 {
         stage.cluster.cut_watches();
@@ -61,8 +61,8 @@ async fn one_that_is_cut_leaves_what_is_known_in_use() {
         stage.in_rounds(|stage| stage.trouble().is_none() && stage.names().len() == round + 2).await;
     }
     assert!(stage.cluster.seen().iter().all(|request| version_of(request).is_some()), "nothing was listed again");
-    assert_eq!(logs.with("are not watched; what was known last is used").len(), 3, "{}", logs.all());
-    assert_eq!(logs.with("are watched again").len(), 3);
+    assert_eq!(logs::with("are not watched; what was known last is used").len(), 3, "{}", logs::all());
+    assert_eq!(logs::with("are watched again").len(), 3);
 }
 
 #[tokio::test]
@@ -119,9 +119,9 @@ async fn an_event_that_makes_no_sense_costs_the_watch_and_nothing_else() {
 
 #[tokio::test]
 async fn who_may_not_list_is_told_so_and_other_namespaces_go_on() {
-    let logs = Logs::begin();
+    logs::begin();
     let cluster = Cluster::start(&["one"]).await;
-    cluster.plugin("one", "here", cluster_ip(), &[]);
+    cluster.plugin("one", "here", &cluster_ip(), &[]);
     let stage = Stage::before(cluster, &["one", "two"]);
     stage.until(|stage| stage.known(0).services.is_some() && stage.known(1).trouble.is_some()).await;
     let refused = "the Services of the namespace `two` are not known: Kubernetes: lastgreen may not list Services in the \
@@ -131,20 +131,20 @@ async fn who_may_not_list_is_told_so_and_other_namespaces_go_on() {
     assert!(stage.kubernetes.find("one", "here", stage.soon()).await.is_ok());
     stage.next_round().await;
     stage.next_round().await;
-    assert_eq!(logs.with("may not list Services").len(), 1, "{}", logs.all());
+    assert_eq!(logs::with("may not list Services").len(), 1, "{}", logs::all());
 
     stage.cluster.grant(Rule::new("two", "services", &["list", "watch"]));
-    stage.cluster.plugin("two", "there", cluster_ip(), &[]);
+    stage.cluster.plugin("two", "there", &cluster_ip(), &[]);
     stage.in_rounds(|stage| stage.known(1).trouble.is_none()).await;
     assert_eq!(find().await, Ok(()));
 }
 
 #[tokio::test]
 async fn who_may_not_watch_lists_now_and_then() {
-    let logs = Logs::begin();
+    logs::begin();
     let cluster = Cluster::start(&[TEAM]).await;
     cluster.revoke(TEAM, "services", "watch");
-    cluster.plugin(TEAM, "first", cluster_ip(), &[]);
+    cluster.plugin(TEAM, "first", &cluster_ip(), &[]);
     let stage = Stage::before(cluster, &[TEAM]);
     stage.until(|stage| stage.trouble().is_some()).await;
     assert_eq!(
@@ -155,7 +155,7 @@ async fn who_may_not_watch_lists_now_and_then() {
     assert!(stage.find("first").await.is_ok());
     stage.apply("second", &[]);
     stage.in_rounds(|stage| stage.names() == ["first", "second"]).await;
-    assert_eq!(logs.with("may not watch Services").len(), 1, "{}", logs.all());
+    assert_eq!(logs::with("may not watch Services").len(), 1, "{}", logs::all());
     stage.cluster.grant(Rule::new(TEAM, "services", &["watch"]));
     stage.in_rounds(|stage| stage.trouble().is_none()).await;
 }

@@ -41,6 +41,7 @@ fn a_plain_service_needs_no_annotation() {
     let usual = Endpoint {
         secure: false,
         host: "plugin.team.svc".to_owned(),
+        inside: true,
         address: Some("10.1.2.3".parse().unwrap()),
         port: 4355,
         path: PluginPath::default(),

@@ -135,8 +135,7 @@ impl PluginOptions {
         // Its name is the cluster's business, its address is not looked up.
         let known = endpoint.address.map(|address| (endpoint.host.as_str(), SocketAddr::new(address, endpoint.port)));
         let ca_file = self.ca_file.as_deref();
-        let inside = endpoint.host.ends_with(".svc");
-        let http = if inside { http::client_nearby(ca_file, known)? } else { http::client(ca_file)? };
+        let http = if endpoint.inside { http::client_nearby(ca_file, known)? } else { http::client(ca_file)? };
         let token = match &endpoint.token {
             Some(key) => Token::Secret { namespace: namespace.to_owned(), key: key.clone() },
             None => Token::None,

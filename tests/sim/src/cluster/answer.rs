@@ -21,6 +21,13 @@ struct Target<'a> {
     name: Option<&'a str>,
 }
 
+/// What is answered that is no success, as a Status.
+struct Refusal {
+    code: u16,
+    reason: &'static str,
+    message: String,
+}
+
 pub(super) fn answer(shared: &Shared, ask: &Ask) -> Result<Response<Body>, Reset> {
     shared.change(|state| {
         let query = if ask.query.is_empty() { String::new() } else { format!("?{}", ask.query) };
@@ -41,12 +48,15 @@ pub(super) fn answer(shared: &Shared, ask: &Ask) -> Result<Response<Body>, Reset
         }
         match known(state, ask) {
             Ok(response) => Ok(response),
-            Err(refusal) => Ok(whole(refusal, ask)),
+            Err(refusal) => {
+                let body = status(refusal.code, refusal.reason, &refusal.message);
+                Ok(whole(Answer::json(refusal.code, &body), ask))
+            }
         }
     })
 }
 
-fn known(state: &mut State, ask: &Ask) -> Result<Response<Body>, Answer> {
+fn known(state: &mut State, ask: &Ask) -> Result<Response<Body>, Refusal> {
     let bearer = ask.header(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
     if bearer != Some(state.token.as_str()) {
         return Err(refuse(401, "Unauthorized", "Unauthorized"));
@@ -108,7 +118,7 @@ fn may(state: &State, verb: &str, target: &Target<'_>) -> bool {
     })
 }
 
-fn get(state: &State, kind: Kind, target: &Target<'_>, ask: &Ask) -> Result<Response<Body>, Answer> {
+fn get(state: &State, kind: Kind, target: &Target<'_>, ask: &Ask) -> Result<Response<Body>, Refusal> {
     let name = target.name.unwrap_or_default();
     let Some(object) = state.get(kind, target.namespace, name) else {
         return Err(refuse(404, "NotFound", &format!("{} \"{name}\" not found", target.resource)));
@@ -119,7 +129,7 @@ fn get(state: &State, kind: Kind, target: &Target<'_>, ask: &Ask) -> Result<Resp
     Ok(whole(Answer::json(200, &object), ask))
 }
 
-fn list(state: &mut State, kind: Kind, target: &Target<'_>, ask: &Ask) -> Result<Response<Body>, Answer> {
+fn list(state: &mut State, kind: Kind, target: &Target<'_>, ask: &Ask) -> Result<Response<Body>, Refusal> {
     let selector = selector(ask)?;
     let limit = match ask.parameters("limit").next() {
         None => usize::MAX,
@@ -161,7 +171,7 @@ fn list(state: &mut State, kind: Kind, target: &Target<'_>, ask: &Ask) -> Result
     Ok(whole(Answer::json(200, &body), ask))
 }
 
-fn watch(state: &mut State, target: &Target<'_>, ask: &Ask) -> Result<Response<Body>, Answer> {
+fn watch(state: &mut State, target: &Target<'_>, ask: &Ask) -> Result<Response<Body>, Refusal> {
     let selector = selector(ask)?;
     if ask.parameters("sendInitialEvents").next().is_some() {
         return Err(refuse(422, "Invalid", "sendInitialEvents is forbidden for watch unless the feature is enabled"));
@@ -185,7 +195,7 @@ fn watch(state: &mut State, target: &Target<'_>, ask: &Ask) -> Result<Response<B
 }
 
 /// The version that is wanted, if it is one that was; `None` is any.
-fn not_to_come(state: &State, wanted: Option<&str>) -> Result<Option<u64>, Answer> {
+fn not_to_come(state: &State, wanted: Option<&str>) -> Result<Option<u64>, Refusal> {
     match wanted {
         None | Some("0") => Ok(None),
         Some(text) => match text.parse::<u64>() {
@@ -200,7 +210,7 @@ fn not_to_come(state: &State, wanted: Option<&str>) -> Result<Option<u64>, Answe
     }
 }
 
-fn selector(ask: &Ask) -> Result<Selector, Answer> {
+fn selector(ask: &Ask) -> Result<Selector, Refusal> {
     let text = ask.parameters("labelSelector").next().unwrap_or_default();
     Selector::parse(&text).ok_or_else(|| refuse(400, "BadRequest", "unable to parse requirement"))
 }
@@ -215,8 +225,8 @@ fn chunked(body: Body) -> Response<Body> {
     response
 }
 
-fn refuse(code: u16, reason: &str, message: &str) -> Answer {
-    Answer::json(code, &status(code, reason, message))
+fn refuse(code: u16, reason: &'static str, message: &str) -> Refusal {
+    Refusal { code, reason, message: message.to_owned() }
 }
 
 /// A Status, as everything is that is no success.

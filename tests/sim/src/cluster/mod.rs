@@ -54,6 +54,9 @@ impl Cluster {
     pub const TOKEN: &str = "cluster-token";
 
     /// An empty cluster whose one account may list and watch Services in these namespaces, and nothing else.
+    ///
+    /// # Panics
+    /// Where the loopback has no port left.
     pub async fn start(namespaces: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port of the loopback");
         let address = listener.local_addr().expect("it is bound");
@@ -80,7 +83,7 @@ impl Cluster {
     }
 
     /// A Service in front of a plugin, with the label and these annotations.
-    pub fn plugin(&self, namespace: &str, name: &str, spec: Value, annotations: &[(&str, &str)]) {
+    pub fn plugin(&self, namespace: &str, name: &str, spec: &Value, annotations: &[(&str, &str)]) {
         let annotations: serde_json::Map<_, _> =
             annotations.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
         self.apply_service(json!({

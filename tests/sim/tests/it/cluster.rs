@@ -94,7 +94,7 @@ async fn who_is_not_known_or_may_not_is_refused_with_a_status() {
 async fn a_list_is_of_one_version_and_comes_in_pages_of_it() {
     let cluster = Cluster::start(&["team"]).await;
     for name in ["a", "b", "c"] {
-        cluster.plugin("team", name, json!({}), &[]);
+        cluster.plugin("team", name, &json!({}), &[]);
     }
     cluster.apply_service(json!({ "metadata": { "namespace": "team", "name": "other" }, "spec": {} }));
     let (_, all) = answer(&cluster, SERVICES).await;
@@ -105,7 +105,7 @@ async fn a_list_is_of_one_version_and_comes_in_pages_of_it() {
         assert_eq!(list["items"].as_array().unwrap().len(), count, "{selector}");
     }
     let (_, first) = answer(&cluster, &format!("{SERVICES}?{LABELLED}&limit=2")).await;
-    cluster.plugin("team", "d", json!({}), &[]);
+    cluster.plugin("team", "d", &json!({}), &[]);
     let token = first["metadata"]["continue"].as_str().unwrap();
     let rest = format!("{SERVICES}?{LABELLED}&limit=2&continue={token}");
     let (_, second) = answer(&cluster, &rest).await;
@@ -123,11 +123,11 @@ async fn a_list_is_of_one_version_and_comes_in_pages_of_it() {
 #[tokio::test]
 async fn a_watch_tells_what_happened_since_its_version() {
     let cluster = Cluster::start(&["team"]).await;
-    cluster.plugin("team", "a", json!({}), &[]);
+    cluster.plugin("team", "a", &json!({}), &[]);
     let mut watch = Watch::begin(&cluster, &format!("{LABELLED}&resourceVersion=1007")).await;
-    cluster.plugin("team", "b", json!({}), &[]);
-    cluster.plugin("other", "c", json!({}), &[]);
-    cluster.plugin("team", "a", json!({ "type": "ExternalName" }), &[]);
+    cluster.plugin("team", "b", &json!({}), &[]);
+    cluster.plugin("other", "c", &json!({}), &[]);
+    cluster.plugin("team", "a", &json!({ "type": "ExternalName" }), &[]);
     // To one who looks for a label, what loses it is gone.
     cluster.apply_service(json!({ "metadata": { "namespace": "team", "name": "a" }, "spec": {} }));
     cluster.delete_service("team", "b");
@@ -154,7 +154,7 @@ async fn bookmarks_come_to_whom_asks_for_them() {
     let mut without = Watch::begin(&cluster, "resourceVersion=1000").await;
     cluster.secret("team", "one", "key", b"x");
     cluster.bookmark();
-    cluster.plugin("team", "a", json!({}), &[]);
+    cluster.plugin("team", "a", &json!({}), &[]);
     assert_eq!(with.told().await, told("BOOKMARK", "", 1007));
     assert_eq!(with.told().await, told("ADDED", "a", 1014));
     assert_eq!(without.told().await, told("ADDED", "a", 1014));
