@@ -43,8 +43,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("cli", &["app", "clock", "config", "domain", "generator", "github", "ledger", "operator", "parts", "upstream"]),
-    ("fuzzing", &["config", "domain", "github", "http", "registry"]),
+    (
+        "cli",
+        &[
+            "app",
+            "clock",
+            "config",
+            "domain",
+            "generator",
+            "github",
+            "kubernetes",
+            "ledger",
+            "operator",
+            "parts",
+            "upstream",
+        ],
+    ),
+    ("fuzzing", &["config", "domain", "github", "http", "kubernetes", "parts", "registry"]),
     ("main", &["cli"]),
 ];
 

@@ -9,10 +9,14 @@ use crate::{
     config::{Config, LedgerPlace},
     domain::ImageName,
     github::Health,
+    kubernetes::{NamespaceState, Overrides},
 };
 
 /// How long a look at the ledger may take.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a look for a plugin may take.
+const PLUGIN_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn check(config: Config) -> anyhow::Result<Exit> {
     let token_file = config.token_file.display().to_string();
@@ -56,7 +60,42 @@ pub(super) async fn check(config: Config) -> anyhow::Result<Exit> {
         // It names the image itself.
         print(&format!("{:<8} {diagnosis}\n", if diagnosis.is_fine() { "ok" } else { "WRONG" }))?;
     }
+    good &= plugins(&app, &clock).await?;
     Ok(if good { Exit::Ok } else { Exit::Wrong })
+}
+
+/// Looks for other plugins. They are not asked: what they make of a question is theirs.
+async fn plugins(app: &App, clock: &SharedClock) -> anyhow::Result<bool> {
+    let mut good = true;
+    if let Some(kubernetes) = &app.kubernetes {
+        kubernetes.look().await;
+        for NamespaceState { name, services, trouble } in kubernetes.state() {
+            let subject = format!("namespace {name}");
+            match trouble {
+                None => line("ok", subject, "its Services can be listed and watched")?,
+                Some(trouble) => {
+                    good = false;
+                    line("WRONG", subject, trouble)?;
+                }
+            }
+            for service in services.into_iter().flatten() {
+                if let Err(problem) = service.endpoint(&Overrides::default()) {
+                    line("warning", format!("Service {name}/{}", service.name), problem)?;
+                }
+            }
+        }
+    }
+    for plugin in &app.plugins {
+        let subject = format!("plugin {}/{}", plugin.options().generator, plugin.options().name);
+        match plugin.whereabouts(clock.now() + PLUGIN_PATIENCE).await {
+            Ok(whereabouts) => line("ok", subject, whereabouts)?,
+            Err(why) => {
+                good = false;
+                line("WRONG", subject, why)?;
+            }
+        }
+    }
+    Ok(good)
 }
 
 fn images(generator: &crate::config::Generator) -> Vec<ImageName> {

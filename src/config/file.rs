@@ -68,6 +68,7 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
     }
     let (registries, mut generators) = (registries?, generators?);
     let kubernetes = plugins::settle(root, generators.iter_mut(), kubernetes?);
+    plugins::check_times(root, &generators, answer_within?);
     for (field, registry) in &registries {
         let mut images = generators.values().flat_map(|generator| &generator.build.images);
         if !images.any(|image| image.candidates.iter().any(|(name, _)| name.host() == registry.host)) {

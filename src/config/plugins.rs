@@ -1,6 +1,9 @@
 //! Other plugins as parts of a generator, and Kubernetes, where they may be found.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use http::Uri;
 
@@ -186,6 +189,18 @@ fn namespaces(field: &Field<'_>) -> Option<Vec<String>> {
         return None;
     }
     Some(names)
+}
+
+/// Tells of plugins that are waited for longer than there is time.
+pub(super) fn check_times(root: &Field<'_>, generators: &BTreeMap<String, Generator>, answer_within: Duration) {
+    let plugins = generators.iter().flat_map(|(name, generator)| generator.plugins.iter().map(move |one| (name, one)));
+    for (generator, plugin) in
+        plugins.filter(|(_, plugin)| plugin.timeout.is_some_and(|time| time.get() >= answer_within))
+    {
+        if let Some(field) = root.below(&["generators", generator, "plugins", &plugin.name, "timeout"]) {
+            field.warn("it is not shorter than `answerWithin`, in which all of an answer must be found");
+        }
+    }
 }
 
 /// Gives each plugin behind a Service its namespace, and looks whether it is one that is looked in. Without a section

@@ -85,6 +85,16 @@ pub(super) enum Trouble {
     Other(UpstreamError),
 }
 
+impl Trouble {
+    /// As an error, where nothing else is tried.
+    pub(super) fn into_error(self) -> UpstreamError {
+        match self {
+            Self::Gone => error(Kind::Unavailable, "it answered 410"),
+            Self::Other(error) => error,
+        }
+    }
+}
+
 /// All Services with the label, and the version of that list.
 pub(super) struct Listed {
     pub(super) services: Vec<Service>,
@@ -155,8 +165,7 @@ impl Api {
         match read.await {
             Ok(secret) => Ok(Some(secret)),
             Err(Trouble::Other(error)) if error.kind == Kind::NotFound => Ok(None),
-            Err(Trouble::Other(error)) => Err(error),
-            Err(Trouble::Gone) => Err(error(Kind::Malformed, "it answered 410")),
+            Err(trouble) => Err(trouble.into_error()),
         }
     }
 

@@ -14,6 +14,8 @@
 //! Finding a Service sends nothing to it. It is asked only where a generator's configuration names it.
 
 mod api;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod namespace;
 mod secrets;
 mod service;
@@ -35,6 +37,9 @@ use crate::{
 
 /// How old a token may be that was read from a Secret.
 pub const TOKEN_AGE: Duration = Duration::from_mins(1);
+
+/// How long a question waits for the first list of Services.
+const FIRST_LIST: Duration = Duration::from_secs(3);
 
 /// Where Kubernetes is, and where is looked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,11 +91,17 @@ impl Kubernetes {
         }
     }
 
-    /// A Service with the label, as it is known; waits until `until` for the first list. Else why it is not known.
+    /// Looks into every namespace once; [`Kubernetes::state`] says what came of it.
+    pub async fn look(&self) {
+        join_all(self.namespaces.iter().map(|namespace| namespace.look(&self.api))).await;
+    }
+
+    /// A Service with the label, as it is known; waits for the first list, but not for long. Else why it is not known.
     pub async fn find(&self, namespace: &str, name: &str, until: Moment) -> Result<Arc<Found>, String> {
         let Some(place) = self.namespaces.iter().find(|place| place.name == namespace) else {
             return Err(format!("the namespace `{namespace}` is not one of those that are looked in"));
         };
+        let until = until.min(self.clock.now() + FIRST_LIST);
         let Some(known) = place.read(&self.clock, until).await else {
             return Err(format!("the Services of the namespace `{namespace}` have not been read yet"));
         };

@@ -94,10 +94,26 @@ impl Namespace {
         }
     }
 
+    /// Looks once, without a word to the log: whether its Services can be listed and watched, and which there are.
+    pub(super) async fn look(&self, api: &Api) {
+        let looked = async {
+            let listed = api.list(&self.name).await?;
+            let services = self.named(&listed.services);
+            self.known.send_modify(|known| known.services = Some(services));
+            api.watch(&self.name, &listed.version).await.map(drop)
+        };
+        let trouble = looked.await.err().map(Trouble::into_error);
+        self.known.send_modify(|known| known.trouble = trouble);
+    }
+
+    fn named(&self, services: &[Service]) -> BTreeMap<String, Arc<Found>> {
+        let found = services.iter().filter_map(|service| Found::of(&self.name, service));
+        found.map(|found| (found.name.clone(), Arc::new(found))).collect()
+    }
+
     /// Takes over a list.
     fn listed(&self, services: &[Service]) {
-        let found = services.iter().filter_map(|service| Found::of(&self.name, service));
-        let found: BTreeMap<_, _> = found.map(|found| (found.name.clone(), Arc::new(found))).collect();
+        let found = self.named(services);
         let before = self.known().services.unwrap_or_default();
         for gone in before.values().filter(|service| !found.contains_key(&service.name)) {
             log_gone(gone);

@@ -107,7 +107,10 @@ impl Found {
         let spec = service.spec.as_ref();
         let ports = spec.and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
         let annotations = service.metadata.annotations.iter().flatten();
-        let ours = annotations.filter_map(|(key, value)| Some((key.strip_prefix(PREFIX)?.to_owned(), value.clone())));
+        // Of too much there is kept what is needed to say so.
+        let kept = |value: &str| value.chars().take(MAX_BYTES + 1).collect();
+        let ours = annotations.filter_map(|(key, value)| Some((key.strip_prefix(PREFIX)?.to_owned(), kept(value))));
+        let ours = ours.take(KNOWN.len() + 1);
         Some(Self {
             namespace: namespace.to_owned(),
             name,

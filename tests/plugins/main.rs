@@ -15,4 +15,5 @@ mod outages;
 mod python;
 mod secrets;
 mod services;
+mod tls;
 mod watches;

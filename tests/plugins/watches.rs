@@ -201,12 +201,12 @@ async fn one_that_hangs_is_given_up_and_nobody_waits_longer_than_he_may() {
     let asking = stage.ask(&part);
     tokio::pin!(asking);
     assert!(futures_util::poll!(asking.as_mut()).is_pending());
-    stage.clock.advance(std::time::Duration::from_secs(9));
+    stage.clock.advance(std::time::Duration::from_secs(3));
     assert_eq!(
         asking.await.unwrap_err().reason,
         "the plugin `other`: the Services of the namespace `team` have not been read yet"
     );
-    stage.clock.advance(std::time::Duration::from_secs(2));
+    stage.clock.advance(std::time::Duration::from_secs(8));
     stage.until(|stage| stage.trouble().is_some()).await;
     assert_eq!(stage.trouble().unwrap(), "Kubernetes: no answer in time");
 }

@@ -153,6 +153,13 @@ fn what_may_not_be_meant_is_warned_of() {
     for near in ["https://plugin.example.com", "http://plugin", "http://plugin.ns.svc:1", "http://127.0.0.1:1"] {
         assert!(url(near).is_empty(), "{near}");
     }
+    assert_eq!(
+        warned("      x: { url: 'http://p', timeout: 10s }\n"),
+        [
+            "c:10:38: generators.preview.plugins.x.timeout: it is not shorter than `answerWithin`, in which all of an answer \
+          must be found"
+        ]
+    );
     let (_, warnings) = Config::parse(&format!("{SMALL}kubernetes: {{ namespaces: [a] }}\n"), "c").unwrap();
     assert_eq!(warnings[0].to_string(), "c:9:13: kubernetes: no generator has a plugin with a `service`");
 }

@@ -183,6 +183,7 @@ fn hostile_annotations_harm_nobody() {
         ("timeout", "1h"),
         ("inputs", "a,\u{1b}[2J"),
         ("inputs", &"a".repeat(5000)),
+        ("port", &"8".repeat(200_000)),
     ] {
         let said = wrong(service(&one, &[(key, value)]));
         assert!(said.starts_with(&format!("its annotation `lastgreen.io/{key}` is wrong: ")), "{said}");
@@ -192,6 +193,17 @@ fn hostile_annotations_harm_nobody() {
         wrong(service(&one, &[("host", "evil.example")])),
         "its annotation `lastgreen.io/host` is not known; known are lastgreen.io/port, lastgreen.io/scheme, \
          lastgreen.io/path, lastgreen.io/token, lastgreen.io/timeout, lastgreen.io/inputs"
+    );
+}
+
+#[test]
+fn of_too_many_annotations_few_are_kept() {
+    let many: Vec<_> = (0..1000).map(|number| format!("x{number}")).collect();
+    let many: Vec<_> = many.iter().map(|name| (name.as_str(), "y")).collect();
+    let found = found(service(&json!([{ "port": 80 }]), &many));
+    assert_eq!(found.annotations.len(), KNOWN.len() + 1);
+    assert!(
+        found.endpoint(&Overrides::default()).unwrap_err().starts_with("its annotation `lastgreen.io/x0` is not known")
     );
 }
 

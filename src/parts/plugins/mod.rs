@@ -9,6 +9,8 @@
 //! hurts nobody's answers but its own.
 
 mod exchange;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod reply;
 mod target;
 
@@ -109,6 +111,20 @@ impl PluginPart {
             Some(Ok(())) => PluginState::Well,
             Some(Err(why)) => PluginState::Failing(why.clone()),
         }
+    }
+
+    /// Where it would be asked now, and by what right, without asking it.
+    ///
+    /// # Errors
+    /// Why it cannot be asked.
+    pub async fn whereabouts(&self, until: Moment) -> Result<String, CannotSay> {
+        let found = async {
+            let target = self.target(until).await?;
+            let token = self.token(&target, self.clock.now() - TOKEN_AGE).await?;
+            let with = if token.is_some() { "with a token" } else { "without a token" };
+            Ok(format!("is asked at {} {with}", target.url))
+        };
+        found.await.map_err(|error: UpstreamError| CannotSay { reason: error.to_string() })
     }
 
     /// What of a Service is used, as this plugin's configuration has it.
