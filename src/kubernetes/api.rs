@@ -119,6 +119,8 @@ impl Api {
         let mut config = Config::new(address.parse::<Uri>().map_err(|_| SetupError::Address)?);
         if let Some(path) = options.ca_file.clone().or(ca) {
             config.root_cert = Some(certificates(&path)?);
+            // It is read again when it changes.
+            config.root_cert_file = Some(path);
         }
         let connector = config.rustls_https_connector().map_err(|error| SetupError::Tls(Box::new(error)))?;
         let connections: legacy::Client<_, Body> = legacy::Client::builder(TokioExecutor::new()).build(connector);

@@ -80,6 +80,7 @@ async fn only_what_it_may_know_is_passed_on() {
         options.path = Some("/ask/me".parse().unwrap());
     });
     assert_eq!(at.ask().await, Ok(Vec::new()), "an empty list that was said is an answer");
+    assert_eq!((at.part.inputs(), At::new(&double).part.inputs()), (Inputs::of(["number"]).unwrap(), Inputs::All));
     let [asked] = &double.asked()[..] else { panic!("asked once") };
     assert_eq!((asked.what.as_str(), &asked.authorization), ("POST /ask/me", &None));
     assert_eq!(asked.body["input"]["parameters"], json!({ "number": "7" }));

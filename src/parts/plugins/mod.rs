@@ -26,6 +26,7 @@ use self::{
 use super::part::{CannotSay, Values};
 use crate::{
     clock::{Moment, SharedClock},
+    domain::Inputs,
     kubernetes::{Endpoint, TOKEN_AGE},
     upstream::{Failing, Kind, Secret, UpstreamError, http},
 };
@@ -75,6 +76,11 @@ impl PluginPart {
     /// What it was told by the configuration.
     pub fn options(&self) -> &PluginOptions {
         &self.options
+    }
+
+    /// Which of a question's parameters may make a difference to its list, whatever its Service says at the moment.
+    pub fn inputs(&self) -> Inputs {
+        self.options.inputs.clone().unwrap_or(Inputs::All)
     }
 
     /// The list that the plugin answers a question with these parameters with.
