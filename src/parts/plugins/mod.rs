@@ -99,8 +99,12 @@ impl PluginPart {
             () = self.clock.sleep_until(until) => Err(self.error(Kind::Unavailable, http::NO_ANSWER)),
         };
         self.failing.note(&(), asked.as_ref().err(), self.clock.now());
+        // That nobody waited for it says nothing of the plugin.
+        let tells = asked.as_ref().err().is_none_or(|error| !error.only_ahead);
         let said = asked.map_err(|error| CannotSay { reason: error.to_string() });
-        self.note(said.as_ref().map(|_| ()).map_err(Clone::clone));
+        if tells {
+            self.note(said.as_ref().map(|_| ()).map_err(Clone::clone));
+        }
         said
     }
 
