@@ -16,6 +16,7 @@ mod ops;
 mod pace;
 mod phase;
 mod plugin;
+mod plugins;
 mod reply;
 mod server;
 mod tokens;

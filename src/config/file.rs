@@ -7,6 +7,7 @@ use http::Uri;
 use super::{
     Config, Database, GitHub, GitHubAuth, Inbound, Ledger, LedgerPlace, Ops, PaceConfig, Registry, RegistryAuth,
     generator::generators,
+    plugins,
     read::{Field, all},
 };
 use crate::domain::{ImageName, is_host};
@@ -52,6 +53,7 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
     let ledger = map.or("ledger", default_ledger(), ledger);
     let github = map.maybe("github", github);
     let registries = map.or("registries", Vec::new(), registries);
+    let kubernetes = map.maybe("kubernetes", plugins::kubernetes);
     let generators =
         map.require("generators", "a map with at least one generator").and_then(|field| generators(&field));
     let builds = generators.iter().flat_map(BTreeMap::values).any(|generator| generator.build.is_some());
@@ -74,7 +76,9 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
     {
         field.error("its `tokenFile` is Argo CD's too: what may ask must not be able to change anything");
     }
-    let (registries, generators) = (registries?, generators?);
+    let (registries, mut generators) = (registries?, generators?);
+    let kubernetes = plugins::settle(root, generators.iter_mut(), kubernetes?);
+    plugins::check_times(root, &generators, answer_within?);
     for (field, registry) in &registries {
         let mut images =
             generators.values().filter_map(|generator| generator.build.as_ref()).flat_map(|build| &build.images);
@@ -92,6 +96,7 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
         ledger: ledger?,
         github: github?,
         registries: registries.into_iter().map(|(_, registry)| registry).collect(),
+        kubernetes,
         generators,
         files: Vec::new(),
     })
@@ -354,13 +359,13 @@ fn registry_auth(field: &Field<'_>) -> Option<RegistryAuth> {
 }
 
 /// Whether a host, without port, is this machine.
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether a registry's host is this machine or a name inside the cluster.
-fn is_near(host: &str) -> bool {
+pub(super) fn is_near(host: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let inside = [".svc", ".cluster.local"].iter().any(|suffix| name.ends_with(suffix));
     is_loopback(name) || inside || !name.contains(['.', '['])

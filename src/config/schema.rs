@@ -6,11 +6,14 @@
 #![expect(dead_code, reason = "the fields are described, not read")]
 #![expect(clippy::struct_field_names, reason = "they are the file's keys")]
 
+mod plugins;
+
 use std::{borrow::Cow, collections::BTreeMap};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema, transform};
 use serde_json::Value;
 
+use self::plugins::{Kubernetes, Plugin};
 use super::{
     Forks, NoChecks, Skipped, UnlabelledTags, duration, file,
     generator::{self, KEY_PATTERN, NAME_PATTERN, WALK_MAX},
@@ -84,6 +87,8 @@ struct File {
     /// Registries that need more than anonymous HTTPS.
     #[schemars(extend("default" = []))]
     registries: Option<Vec<Registry>>,
+    /// Where plugin services are looked for, if a generator has plugins with a `service`.
+    kubernetes: Option<Kubernetes>,
     /// The generators by name: `POST /<name>/api/v1/getparams.execute`. A sole one also answers at `/`. A name has
     /// lower-case letters, digits and `-`, at most 63, and is not `api`.
     #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": NAME_PATTERN, "not": { "const": "api" } }))]
@@ -268,7 +273,10 @@ struct Generator {
     build: Option<Build>,
     /// The rows of a query.
     sql: Option<Sql>,
-    /// What looks after answers that shrink, where there is an `sql` part.
+    /// Other generator plugins by a name for each, whose items are joined with those of the parts before.
+    #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": NAME_PATTERN }))]
+    plugins: Option<BTreeMap<String, Plugin>>,
+    /// What looks after answers that shrink: beside `sql` and `plugins`, and where all pull requests are asked for at once.
     #[schemars(extend("default" = serde_json::json!({
         "maxDrop": format!("{}%", parts::defaults::MAX_DROP),
         "minItems": parts::defaults::MIN_ITEMS,

@@ -8,6 +8,7 @@ use super::*;
 
 mod agreement;
 mod parts;
+mod plugins;
 mod upstreams;
 
 /// As little as is needed.
@@ -335,17 +336,16 @@ fn keys_are_shown_as_they_are_but_harmless() {
         errors(&format!("{SMALL}{key}{key}")),
         [
             "c:9:1: a\\u{1b}[2J: unknown key; known are listen, ops, tokenFile, answerWithin, drainDelay, inbound, ledger, github, \
-             registries, generators",
+             registries, kubernetes, generators",
             "c:10:1: a\\u{1b}[2J: this key is already given in line 9",
             "c:10:1: a\\u{1b}[2J: unknown key; known are listen, ops, tokenFile, answerWithin, drainDelay, inbound, ledger, github, \
-             registries, generators",
+             registries, kubernetes, generators",
         ]
     );
 }
 
 #[test]
 fn what_comes_later_is_not_unknown() {
-    assert_eq!(in_generator("plugins: {}"), "c:5:5: generators.preview.plugins: not supported yet");
     assert_eq!(error("", "ops: { explain: token }"), "c:9:8: ops.explain: not supported yet");
     assert_eq!(
         error("myorg/myrepo", "myorg/*"),

@@ -15,6 +15,7 @@ mod list;
 mod listing;
 mod names;
 mod output;
+mod plugin;
 mod question;
 mod selector;
 mod slug;
@@ -34,6 +35,7 @@ pub use self::{
     listing::{Listed, Listing},
     names::{Branch, CommitSha, NameError, Repo, excerpt, looks_unrendered},
     output::{OutputContext, OutputImage, OutputTemplate},
+    plugin::{Inputs, PluginPath, PluginTimeout, SecretKey, ServicePort, is_label},
     question::{Question, QuestionError, inputs, wants_all},
     selector::{Condition, Requirement, Selector},
     slug::Slug,

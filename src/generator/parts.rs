@@ -28,6 +28,7 @@ use crate::{
     parts::{
         build::{BuildPart, pull_keys},
         part::CannotSay,
+        plugins::PluginPart,
         sql::SqlPart,
     },
 };
@@ -57,16 +58,18 @@ pub struct Part {
 pub enum Source {
     /// The rows of a query.
     Sql(SqlPart),
+    /// What another plugin answers.
+    Plugin(Arc<PluginPart>),
     /// The open pull requests of a repository, by number and branch.
     Pulls(Arc<BuildPart>),
 }
 
 impl Part {
-    /// The names of the inputs that make a difference to it.
+    /// The names of the inputs that make a difference to it, as texts.
     fn inputs(&self) -> Box<dyn Iterator<Item = &str> + '_> {
         match &self.source {
             Source::Sql(sql) => Box::new(sql.parameters()),
-            Source::Pulls(_) => Box::new(iter::empty()),
+            Source::Plugin(_) | Source::Pulls(_) => Box::new(iter::empty()),
         }
     }
 
@@ -74,6 +77,8 @@ impl Part {
     pub async fn check(&self, until: Moment) -> Result<Vec<String>, CannotSay> {
         match &self.source {
             Source::Sql(sql) => sql.check(until).await,
+            // Nobody asks it before there is a question.
+            Source::Plugin(plugin) => Ok(plugin.options().keys.iter().flatten().cloned().collect()),
             Source::Pulls(_) => Ok(pull_keys().to_vec()),
         }
     }
@@ -81,6 +86,7 @@ impl Part {
     async fn list(&self, inputs: &Map<String, Value>, set: &str, until: Moment) -> Result<List, CannotSay> {
         let items = match &self.source {
             Source::Sql(sql) => sql.items(inputs, set, until).await,
+            Source::Plugin(plugin) => plugin.items(inputs, set, until).await,
             Source::Pulls(build) => build.pulls_until(until).await,
         };
         items.map(List::said)
@@ -183,7 +189,16 @@ impl Parts {
 
     /// Those of a question's inputs that make a difference.
     pub(super) fn inputs(&self, parameters: &Map<String, Value>) -> Result<Map<String, Value>, QuestionError> {
-        inputs(self.all.iter().flat_map(Part::inputs), parameters)
+        let mut inputs = inputs(self.all.iter().flat_map(Part::inputs), parameters)?;
+        // Other plugins get theirs as they are.
+        for part in &self.all {
+            if let Source::Plugin(plugin) = &part.source {
+                for (name, value) in plugin.inputs().select(parameters) {
+                    inputs.entry(name).or_insert(value);
+                }
+            }
+        }
+        Ok(inputs)
     }
 
     /// What is said where a question's inputs are no good: with a build beside them they may be anybody's words, so that
