@@ -12,7 +12,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -85,6 +85,8 @@ pub struct Parts {
     /// The keys of the build beside them, if there is one.
     build_keys: Option<BTreeSet<String>>,
     guard: Option<Guard>,
+    /// Why a part could not say when it was asked last, by its name: the log is told what is new.
+    silent: Mutex<BTreeMap<Arc<str>, CannotSay>>,
     ledger: Arc<Ledger>,
     clock: SharedClock,
 }
@@ -130,7 +132,7 @@ impl Parts {
         ledger: Arc<Ledger>,
         clock: SharedClock,
     ) -> Self {
-        Self { generator, all, build_keys, guard, ledger, clock }
+        Self { generator, all, build_keys, guard, silent: Mutex::default(), ledger, clock }
     }
 
     /// Whether there are none.
@@ -189,12 +191,29 @@ impl Parts {
         let _ = self.ledger.refresh(until).await;
         let as_of = self.clock.now();
         let lists = join_all(self.all.iter().map(|part| part.list(inputs, set, until))).await;
-        for (part, cannot_say) in self.all.iter().zip(&lists) {
-            if let Err(CannotSay { reason }) = cannot_say {
-                tracing::warn!(generator = %self.generator, part = %part.name, reason, "a part cannot say");
-            }
+        for (part, list) in self.all.iter().zip(&lists) {
+            self.note(part, list);
         }
         Said { as_of, lists }
+    }
+
+    /// Tells the log when a part falls silent, for another reason, or speaks again.
+    fn note(&self, part: &Part, said: &Result<List, CannotSay>) {
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        match said {
+            Ok(_) if silent.is_empty() => {}
+            Ok(_) => {
+                if silent.remove(&part.name).is_some() {
+                    tracing::info!(generator = %self.generator, part = %part.name, "it can say again");
+                }
+            }
+            Err(cannot_say) if silent.get(&part.name) == Some(cannot_say) => {}
+            Err(cannot_say) => {
+                let reason = &cannot_say.reason;
+                tracing::warn!(generator = %self.generator, part = %part.name, reason, "a part cannot say; what it said last is answered");
+                silent.insert(Arc::clone(&part.name), cannot_say.clone());
+            }
+        }
     }
 
     /// Why nobody can say what these lists are, if nobody can: a part does not say, and nothing of it is recorded.
