@@ -55,8 +55,8 @@ pub enum Source {
 }
 
 impl Part {
-    /// The names of the inputs that make a difference to it.
-    fn inputs(&self) -> impl Iterator<Item = &str> {
+    /// The names of those inputs of a question that make a difference to it.
+    fn inputs<'a>(&'a self, _parameters: &'a Map<String, Value>) -> impl Iterator<Item = &'a str> {
         match &self.source {
             Source::Sql(sql) => sql.parameters(),
         }
@@ -175,7 +175,7 @@ impl Parts {
 
     /// Those of a question's inputs that make a difference.
     pub(super) fn inputs(&self, parameters: &Map<String, Value>) -> Result<Map<String, Value>, QuestionError> {
-        inputs(self.all.iter().flat_map(Part::inputs), parameters)
+        inputs(self.all.iter().flat_map(|part| part.inputs(parameters)), parameters)
     }
 
     /// What is said where a question's inputs are no good: with a build beside them they may be anybody's words, so that
