@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     config::Config,
-    domain::{Branch, CommitSha, Digest, ImageName, ImageSpec, Names, Tag, TagContext},
+    domain::{Branch, CommitSha, Dialect, Digest, ImageName, ImageSpec, Names, Statement, Tag, TagContext},
     github, http, kubernetes,
     parts::plugins,
     registry,
@@ -96,14 +96,24 @@ pub fn config(data: &[u8]) {
                 let part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
                 assert!((1..=63).contains(&name.len()) && name.bytes().all(part), "{name}");
                 assert!(generator.refresh.pending <= generator.refresh.settled);
-                let build = &generator.build;
-                assert!((1..=100).contains(&build.walk) && !build.images.is_empty());
-                let images = build.images.iter().map(|image| &image.key);
-                let keys: Vec<_> = images.chain(build.outputs.iter().map(|(key, _)| key)).collect();
-                assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len(), "a key comes twice: {keys:?}");
+                assert!(generator.build.is_some() || generator.sql.is_some());
+                assert!(generator.build.is_none() || config.github.is_some());
+                if let Some(build) = &generator.build {
+                    assert!((1..=100).contains(&build.walk) && !build.images.is_empty());
+                    let images = build.images.iter().map(|image| &image.key);
+                    let keys: Vec<_> = images.chain(build.outputs.iter().map(|(key, _)| key)).collect();
+                    assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len(), "a key comes twice: {keys:?}");
+                }
+                if let Some(sql) = &generator.sql {
+                    let read =
+                        [Dialect::Postgres, Dialect::Sqlite].map(|dialect| Statement::parse(&sql.query, dialect));
+                    assert!(read.iter().any(Result::is_ok), "no database takes {}", sql.query);
+                }
             }
             // What is accepted can be run, but for files that are not there.
-            github::fuzzing::address(&config.github.api);
+            if let Some(github) = &config.github {
+                github::fuzzing::address(&github.api);
+            }
             for registry in config.registries {
                 registry::fuzzing::host(registry.host, registry.realms, registry.plain_http);
             }

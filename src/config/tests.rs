@@ -237,7 +237,7 @@ fn generators_and_their_parts_must_be_there() {
     assert_eq!(
         errors(&format!("{head}  preview: {{}}\n")),
         [
-            "c:4:12: generators.preview.build: missing; expected a map with `repository` and `images`; or `sql`, a map with `url` and `query`"
+            "c:4:12: generators.preview.build: missing; expected a map with `repository` and `images`; or `sql`, a map with `url` and `query`; or `plugins`, a map with plugins"
         ]
     );
     assert_eq!(

@@ -13,7 +13,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     iter,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -101,6 +101,8 @@ pub struct Parts {
     /// The keys of the build beside them, if there is one.
     build_keys: Option<BTreeSet<String>>,
     guard: Option<Guard>,
+    /// Why a part could not say when it was asked last, by its name: the log is told what is new.
+    silent: Mutex<BTreeMap<Arc<str>, CannotSay>>,
     ledger: Arc<Ledger>,
     clock: SharedClock,
 }
@@ -146,7 +148,7 @@ impl Parts {
         ledger: Arc<Ledger>,
         clock: SharedClock,
     ) -> Self {
-        Self { generator, all, build_keys, guard, ledger, clock }
+        Self { generator, all, build_keys, guard, silent: Mutex::default(), ledger, clock }
     }
 
     /// Whether there are none.
@@ -214,10 +216,8 @@ impl Parts {
         let _ = self.ledger.refresh(until).await;
         let as_of = self.clock.now();
         let lists = join_all(self.all.iter().map(|part| part.list(inputs, set, until))).await;
-        for (part, cannot_say) in self.all.iter().zip(&lists) {
-            if let Err(CannotSay { reason }) = cannot_say {
-                tracing::warn!(generator = %self.generator, part = %part.name, reason, "a part cannot say");
-            }
+        for (part, list) in self.all.iter().zip(&lists) {
+            self.note(part, list);
         }
         Said { as_of, lists }
     }
@@ -226,6 +226,25 @@ impl Parts {
     pub(super) fn unasked(&self, reason: &str) -> Said {
         let cannot_say = |_: &Part| Err(CannotSay { reason: reason.to_owned() });
         Said { as_of: self.clock.now(), lists: self.all.iter().map(cannot_say).collect() }
+    }
+
+    /// Tells the log when a part falls silent, for another reason, or speaks again.
+    fn note(&self, part: &Part, said: &Result<List, CannotSay>) {
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        match said {
+            Ok(_) if silent.is_empty() => {}
+            Ok(_) => {
+                if silent.remove(&part.name).is_some() {
+                    tracing::info!(generator = %self.generator, part = %part.name, "it can say again");
+                }
+            }
+            Err(cannot_say) if silent.get(&part.name) == Some(cannot_say) => {}
+            Err(cannot_say) => {
+                let reason = &cannot_say.reason;
+                tracing::warn!(generator = %self.generator, part = %part.name, reason, "a part cannot say; what it said last is answered");
+                silent.insert(Arc::clone(&part.name), cannot_say.clone());
+            }
+        }
     }
 
     /// Why nobody can say what these lists are, if nobody can: a part does not say, and nothing of it is recorded.

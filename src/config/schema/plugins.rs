@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{NAME_PATTERN, Time};
+use super::{NAME_PATTERN, Time, parts::Selector};
 
 /// Where plugin services are looked for, and where Kubernetes is.
 #[derive(JsonSchema)]
@@ -57,6 +57,8 @@ pub(super) struct Plugin {
     /// keys.
     #[schemars(extend("minItems" = 1))]
     keys: Option<Vec<String>>,
+    /// Which items are wanted, by their keys and by those of the parts before; the others are left out.
+    only_if: Option<Selector>,
 }
 
 /// A port of a Service.

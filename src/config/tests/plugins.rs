@@ -30,6 +30,7 @@ fn at(url: &str) -> Plugin {
         timeout: None,
         inputs: None,
         keys: None,
+        only_if: None,
     }
 }
 
