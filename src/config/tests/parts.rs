@@ -54,7 +54,7 @@ fn a_generator_needs_no_build_and_then_no_github() {
     assert_eq!(
         errors("tokenFile: /t\ngenerators: { a: {} }\n"),
         ["c:2:18: generators.a.build: missing; expected a map with `repository` and `images`; or `sql`, a map with \
-             `url` and `query`"]
+             `url` and `query`; or `plugins`, a map with plugins"]
     );
 }
 

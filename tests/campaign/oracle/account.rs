@@ -79,10 +79,11 @@ impl Accounts {
             let same = hub.branch_of(other) == hub.branch_of(line) && !hub.is_fork(other);
             let other_kind =
                 matches!((line, other), (Line::Pull(_), Line::Branch(_)) | (Line::Branch(_), Line::Pull(_)));
+            // Whose a record was that cannot be read is not known either.
+            broken |= books.broken && other_kind && hub.branch_of(other) == hub.branch_of(line);
             if !same || !other_kind {
                 continue;
             }
-            broken |= books.broken;
             perhaps_taken_over |= matches!(&books.known, Known::Item(_)) && books.known_at > account.known_at;
             if let Known::Item(item) = &books.known
                 && books.known_at > account.known_at
@@ -114,6 +115,13 @@ impl Accounts {
     /// Whether an item was answered last for another own line of the same branch.
     pub(crate) fn is_kins(&self, line: &Line, item: &Item, hub: &Hub) -> bool {
         let kin = |other: &Line| hub.branch_of(other) == hub.branch_of(line) && !hub.is_fork(other);
+        !hub.is_fork(line) && self.lines.keys().any(|other| kin(other) && self.is_own(other, item))
+    }
+
+    /// Whether an item was answered for this line only while it may have been for another own one of the same branch,
+    /// for which it was answered before.
+    pub(crate) fn is_kins_alone(&self, line: &Line, item: &Item, hub: &Hub) -> bool {
+        let kin = |other: &Line| other != line && hub.branch_of(other) == hub.branch_of(line) && !hub.is_fork(other);
         !hub.is_fork(line) && self.lines.keys().any(|other| kin(other) && self.is_own(other, item))
     }
 

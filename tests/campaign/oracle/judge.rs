@@ -207,6 +207,10 @@ impl Oracle {
         }
         match &account.known {
             _ if account.unheard && standing == Standing::NotYet => Ok(()),
+            // It was answered from memory, as the line that the branch was before; whose history this is not.
+            Known::Item(last) if account.perhaps_anothers && self.accounts.is_kins_alone(line, last, &self.hub) => {
+                Ok(())
+            }
             // "The generator's `hold` may end it."
             Known::Item(last) => {
                 let last = self.hub.name(&last.commit);
