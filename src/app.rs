@@ -437,7 +437,7 @@ fn sql_part(config: config::Sql, clock: &SharedClock) -> Part {
     };
     Part {
         name: "sql".into(),
-        source: generator::Source::Sql(SqlPart::new(options, Arc::clone(clock))),
+        source: generator::Source::Sql(Box::new(SqlPart::new(options, Arc::clone(clock)))),
         only_if: Some(config.only_if).filter(|only_if| !only_if.is_empty()),
     }
 }

@@ -57,7 +57,7 @@ pub struct Part {
 #[derive(Debug)]
 pub enum Source {
     /// The rows of a query.
-    Sql(SqlPart),
+    Sql(Box<SqlPart>),
     /// What another plugin answers.
     Plugin(Arc<PluginPart>),
     /// The open pull requests of a repository, by number and branch.

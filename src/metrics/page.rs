@@ -41,7 +41,7 @@ impl Metrics {
         Self(registry)
     }
 
-    /// All of them now, as OpenMetrics.
+    /// All of them now, in the format of `OpenMetrics`.
     pub fn text(&self) -> String {
         let mut page = String::new();
         // Writing to a string cannot fail; a page without its end is refused by whoever reads it.
@@ -87,10 +87,10 @@ impl Watched {
         let (name, help) = ("read_age_seconds", "How old what GitHub had said was when it was answered from");
         self.histograms(page, (name, help), |counts| &counts.ages)?;
         let (name, help) = ("guard_held_back", "Answers that the guard holds back");
-        let held = self.ledger.held_back_now();
+        let back = self.ledger.held_back_now();
         let mut of = page.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for generator in self.counts.keys() {
-            gauge(&mut of, &[("generator", generator)], whole(held.get(generator).copied().unwrap_or(0)))?;
+            gauge(&mut of, &[("generator", generator)], whole(back.get(generator).copied().unwrap_or(0)))?;
         }
         let (name, help) = ("hot_lines", "Lines that are kept fresh ahead of their questions");
         let lines = self.generators.iter().map(|(name, generator)| (name, count(generator.hot_lines())));

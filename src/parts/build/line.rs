@@ -25,6 +25,7 @@ pub(super) struct Reading {
 
 /// The line that a question means, with its head.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any may go with any")]
 pub(super) struct MeantLine {
     pub(super) key: LineKey,
     pub(super) branch: Branch,

@@ -36,6 +36,7 @@ pub struct Meant {
 
 /// Everything about one attempt at an answer.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any may go with any")]
 pub struct Resolution {
     /// What came out.
     pub outcome: Outcome,
