@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     config::Config,
-    domain::{Branch, CommitSha, Digest, ImageName, ImageSpec, Names, Tag, TagContext},
+    domain::{Branch, CommitSha, Digest, ImageName, ImageTemplate, Names, Tag, TagContext},
     github, http, registry,
 };
 
@@ -90,7 +90,7 @@ pub fn tag(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut lines = text.split('\n');
     let mut line = || lines.next().unwrap_or_default();
-    let (name, template) = match ImageSpec::candidate(line()) {
+    let (name, template) = match ImageTemplate::candidate(line()) {
         Ok(candidate) => candidate,
         Err(error) => return is_decent(&error.to_string()),
     };

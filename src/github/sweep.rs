@@ -64,6 +64,9 @@ pub enum How {
     Renewed,
 }
 
+/// Of how many repositories something is remembered at least.
+const MOST_WAYS: usize = 1000;
+
 /// What is on its way, by repository.
 #[derive(Debug, Default)]
 pub(super) struct OnItsWay(Mutex<HashMap<Repo, watch::Sender<Way>>>);
@@ -94,11 +97,24 @@ impl Way {
     }
 }
 
+/// Whether somebody brings something, or waits for it.
+fn is_busy(way: &watch::Sender<Way>) -> bool {
+    let state = way.borrow();
+    way.receiver_count() > 0 || state.sweep.is_some() || !state.promised.is_empty()
+}
+
 impl OnItsWay {
     fn of(&self, repo: &Repo) -> watch::Sender<Way> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(way) = all.get(repo) {
             return way.clone();
+        }
+        if all.len() >= MOST_WAYS {
+            // Of what was not there, nothing was listed.
+            all.retain(|_, way| is_busy(way) || way.borrow().listing.is_some());
+        }
+        if all.len() >= MOST_WAYS {
+            all.retain(|_, way| is_busy(way));
         }
         let way = watch::Sender::default();
         all.insert(repo.clone(), way.clone());
