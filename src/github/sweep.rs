@@ -416,3 +416,23 @@ impl Drop for Promise {
 pub(super) fn key(ask: &Ask) -> (Repo, By) {
     (ask.repo.clone(), ask.by.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ever_new_names_are_not_remembered_for_good() {
+        let ways = OnItsWay::default();
+        let of = |number: usize| ways.of(&format!("myorg/{number}").parse().unwrap());
+        let waited_for = of(0).subscribe();
+        let swept = of(1);
+        swept.send_modify(|way| way.sweep = Some(Moment::START));
+        for number in 2..5000 {
+            of(number);
+            assert!(ways.0.lock().unwrap().len() <= MOST_WAYS, "{number}");
+        }
+        assert!(waited_for.same_channel(&of(0).subscribe()));
+        assert!(swept.same_channel(&of(1)));
+    }
+}
