@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use axum::Router;
 use futures_util::future::join_all;
 use tokio::{
@@ -21,12 +21,14 @@ use crate::{
     domain::{ApplicationSets, CheckPattern, CiPolicy, ImageSpec, Repo, Repositories},
     generator::{self, Family, Generator, GeneratorOptions, Guard, Hold, Lines, Part, Parts, PlainGenerator},
     github::{self, GitHub},
-    http::{self, Door, Ops, Phase, Plugin, Served, Tokens, reached},
+    http::{self, Door, InboundLimits, Ops, Phase, Plugin, Served, Tokens, reached},
+    kubernetes::{self, Kubernetes},
     ledger::{Ledger, LedgerOptions, Source},
     metrics::{Metrics, Watched},
-    operator::Operator,
+    operator::{Operator, plugins::Plugins},
     parts::{
         build::{BuildOptions, BuildPart},
+        plugins::{PluginOptions, PluginPart, PluginPlace},
         sql::{SqlOptions, SqlPart, SqlSource},
     },
     registry::{self, Registries},
@@ -60,6 +62,10 @@ pub struct App {
     pub registries: Arc<Registries>,
     /// What was answered.
     pub ledger: Arc<Ledger>,
+    /// Where plugin services are looked for.
+    pub kubernetes: Option<Arc<Kubernetes>>,
+    /// Other plugins, generator by generator.
+    pub plugins: Vec<Arc<PluginPart>>,
     /// The generators with a build part, by name.
     pub generators: ByName<Generator>,
     /// Those for all repositories that fit a pattern, by name.
@@ -85,8 +91,11 @@ impl App {
         let registries = Registries::new(registries, Arc::clone(&clock)).context("cannot set up the registries")?;
         let registries = Arc::new(registries);
         let tokens = |file| Tokens::new(SecretFile::new(file, Arc::clone(&clock)));
+        let kubernetes =
+            config.kubernetes.map(|config| Kubernetes::new(kubernetes_options(config), Arc::clone(&clock)));
+        let kubernetes = kubernetes.transpose().context("cannot set up Kubernetes")?.map(Arc::new);
         let (mut generators, mut families, mut plain) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut doors = BTreeMap::new();
+        let (mut doors, mut plugins) = (BTreeMap::new(), Vec::new());
         for (name, mut generator) in config.generators {
             let name: Arc<str> = name.into();
             let sets = generator.application_sets.iter().map(String::as_str);
@@ -94,9 +103,17 @@ impl App {
                 Door { tokens: generator.token_file.take().map(tokens), application_sets: ApplicationSets::new(sets) };
             doors.insert(Arc::clone(&name), door);
             let guard = generator.guard.map(guard);
+            let mut all: Vec<_> = generator.sql.take().map(|sql| sql_part(sql, &clock)).into_iter().collect();
+            for mut plugin in std::mem::take(&mut generator.plugins) {
+                let only_if = plugin.only_if.take();
+                let part = Arc::new(plugin_part(&name, plugin, kubernetes.as_ref(), &clock)?);
+                let named = format!("plugins.{}", part.options().name).into();
+                all.push(Part { name: named, source: generator::Source::Plugin(Arc::clone(&part)), only_if });
+                plugins.push(part);
+            }
             let parts = Parts::new(
                 Arc::clone(&name),
-                generator.sql.take().map(|sql| sql_part(sql, &clock)).into_iter().collect(),
+                all,
                 (generator.build.as_ref().map(keys), guard),
                 Arc::clone(&ledger),
                 Arc::clone(&clock),
@@ -145,14 +162,18 @@ impl App {
         let lines = generators.values().cloned().map(Lines::Sole);
         let lines = lines.chain(families.values().cloned().map(Lines::Family));
         let served = lines.map(Served::Lines).chain(plain.values().cloned().map(Served::Plain));
-        let plugin = Plugin::new(served, doors, tokens(config.token_file), Arc::clone(&clock));
+        let plugin =
+            Plugin::new(served, doors, (tokens(config.token_file), inbound(config.inbound)), Arc::clone(&clock));
         let plugin = Arc::new(plugin);
         let drain_delay = config.drain_delay;
-        let background = background(&ledger, (&generators, &families, &plain), forget_after, &clock);
+        let mut background = background(&ledger, (&generators, &families, &plain), forget_after, &clock);
+        background.extend(kubernetes.as_ref().map(watching));
         Ok(Self {
             github,
             registries,
             ledger,
+            kubernetes,
+            plugins,
             generators,
             families,
             plain,
@@ -199,7 +220,9 @@ impl App {
         let over = reached(seen.clone(), Phase::Over);
         let operator = Operator::new(Arc::clone(&self.ledger), clock());
         let metrics = Metrics::new(self.watched());
-        let router = http::ops_router(Arc::new(Ops { phase: seen, tokens: self.ops_tokens, operator, metrics }));
+        let plugins = Plugins::new(self.plugins, self.kubernetes);
+        let router =
+            http::ops_router(Arc::new(Ops { phase: seen, tokens: self.ops_tokens, operator, metrics, plugins }));
         let ops = http::serve(ops, http::routed(router), clock(), over, OPS_DRAIN);
 
         let mut tasks = Tasks::start(self.background, clock());
@@ -299,6 +322,15 @@ fn background(
     vec![checking, refreshing, forgetting, keeping]
 }
 
+/// What Kubernetes knows of plugin services is kept up to date.
+fn watching(kubernetes: &Arc<Kubernetes>) -> Background {
+    let kubernetes = Arc::clone(kubernetes);
+    Background::new("watching Kubernetes", move |mut stop| async move {
+        kubernetes.keep(stop.told()).await;
+        Ok(())
+    })
+}
+
 /// The ledger alone.
 pub fn ledger(config: config::Ledger, clock: &SharedClock) -> Arc<Ledger> {
     let source = match config.place {
@@ -367,6 +399,50 @@ fn registry_options(config: config::Registry) -> registry::Options {
     }
 }
 
+fn inbound(config: config::Inbound) -> InboundLimits {
+    InboundLimits { per_second: config.per_second, burst: config.burst }
+}
+
+fn kubernetes_options(config: config::Kubernetes) -> kubernetes::Options {
+    kubernetes::Options {
+        namespaces: config.namespaces,
+        api: config.api,
+        token_file: config.token_file,
+        ca_file: config.ca_file,
+    }
+}
+
+fn plugin_part(
+    generator: &Arc<str>,
+    config: config::Plugin,
+    kubernetes: Option<&Arc<Kubernetes>>,
+    clock: &SharedClock,
+) -> anyhow::Result<PluginPart> {
+    let name = config.name;
+    let place = match (config.place, kubernetes) {
+        (config::PluginPlace::Url(url), _) => PluginPlace::Url(url),
+        (config::PluginPlace::Service { namespace, name, port }, Some(kubernetes)) => {
+            PluginPlace::Service { kubernetes: Arc::clone(kubernetes), namespace, name, port }
+        }
+        (config::PluginPlace::Service { .. }, None) => {
+            bail!("no place is known where the plugin `{name}` is looked for")
+        }
+    };
+    let options = PluginOptions {
+        generator: Arc::clone(generator),
+        name: name.as_str().into(),
+        place,
+        token_file: config.token_file,
+        ca_file: config.ca_file,
+        path: config.path,
+        timeout: config.timeout,
+        inputs: config.inputs,
+        keys: config.keys,
+    };
+    let part = PluginPart::new(options, Arc::clone(clock));
+    part.with_context(|| format!("cannot set up the plugin `{name}` of the generator `{generator}`"))
+}
+
 fn pace(config: config::PaceConfig) -> PaceLimits {
     PaceLimits { per_second: config.per_second, concurrent: config.concurrent }
 }
@@ -396,7 +472,7 @@ fn sql_part(config: config::Sql, clock: &SharedClock) -> Part {
     Part {
         name: "sql".into(),
         source: generator::Source::Sql(SqlPart::new(options, Arc::clone(clock))),
-        only_if: Some(config.only_if),
+        only_if: Some(config.only_if).filter(|only_if| !only_if.is_empty()),
     }
 }
 

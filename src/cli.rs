@@ -1,4 +1,4 @@
-//! The command line: `serve`, `resolve`, `check`, `health`, `ledger`, `guard`, `config`.
+//! The command line: `serve`, `resolve`, `check`, `health`, `ledger`, `guard`, `plugins`, `config`.
 //!
 //! Exit codes: 0 all is well; 1 the program broke down, or `health` found no service that is ready; 2 the command line or
 //! the configuration is wrong; 3 `resolve` found no build yet, `ledger show` no line; 4 `resolve` could not find out; 5
@@ -8,8 +8,10 @@ mod check;
 mod guard;
 mod health;
 mod ledger;
+mod plugins;
 mod resolve;
 mod serve;
+mod service;
 
 use std::{
     io::{self, Write as _},
@@ -65,6 +67,9 @@ enum Command {
     /// What the guards hold back, because too many items would vanish: look at it, or let it through.
     #[command(subcommand)]
     Guard(guard::GuardCommand),
+    /// Other plugins: what was found, and how they do.
+    #[command(subcommand)]
+    Plugins(plugins::PluginsCommand),
     /// About the configuration file.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -127,6 +132,10 @@ pub fn run(cli: Cli) -> Exit {
         Command::Guard(command) => {
             let path = command.place().config.config.clone();
             with_config(&path, |config| in_runtime(guard::guard(config, command)))
+        }
+        Command::Plugins(command) => {
+            let path = command.place().config.config.clone();
+            with_config(&path, |config| in_runtime(plugins::plugins(config, command)))
         }
         Command::Config(ConfigCommand::Schema) => print(&format!("{:#}\n", config::schema())),
         Command::Config(ConfigCommand::Example) => print(config::EXAMPLE),

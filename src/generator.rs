@@ -21,6 +21,7 @@ mod composite;
 mod family;
 mod guard;
 mod item;
+mod known;
 mod parts;
 mod plain;
 

@@ -13,8 +13,10 @@ mod body;
 pub(crate) mod fuzzing;
 mod ledger;
 mod ops;
+mod pace;
 mod phase;
 mod plugin;
+mod plugins;
 mod reply;
 mod server;
 mod tokens;
@@ -22,6 +24,7 @@ mod warm;
 
 pub use self::{
     ops::{Ops, ops_router},
+    pace::InboundLimits,
     phase::{Phase, reached},
     plugin::{Door, Plugin, Served, plugin_router, plugin_service},
     server::{DRAIN, Service, routed, serve},

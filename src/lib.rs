@@ -13,6 +13,7 @@ pub mod fuzzing;
 pub mod generator;
 pub mod github;
 pub mod http;
+pub mod kubernetes;
 pub mod ledger;
 pub mod metrics;
 pub mod operator;

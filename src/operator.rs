@@ -1,6 +1,8 @@
 //! What an operator can see of the ledger and do to it: over the operator's listener, and from the command line where
 //! no service runs.
 
+pub mod plugins;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};

@@ -10,11 +10,12 @@ use std::{
 use super::{Exit, print};
 use crate::{
     app::{self, App},
-    clock::{SharedClock, SystemClock},
+    clock::{Moment, SharedClock, SystemClock},
     config::{Build, Config, LedgerPlace},
     domain::{ImageName, Repositories},
-    generator::Parts,
+    generator::{Part, Parts, Source},
     github::Health,
+    kubernetes::{NamespaceState, Overrides},
 };
 
 /// How long a look at the ledger may take.
@@ -71,37 +72,66 @@ pub(super) async fn check(config: Config) -> anyhow::Result<Exit> {
         // It names the image itself.
         print(&format!("{:<8} {diagnosis}\n", if diagnosis.is_fine() { "ok" } else { "WRONG" }))?;
     }
-    let with_build = app.generators.iter().map(|(name, generator)| (name, generator.parts()));
-    let of_many = app.families.iter().map(|(name, family)| (name, family.parts()));
-    let without = app.plain.iter().map(|(name, generator)| (name, generator.parts()));
     for name in app.generators.keys().chain(app.families.keys()) {
         // Without it, empty digests would be deployed.
         let detail = "to ask for all pull requests at once (`all: \"true\"`, in a Merge), the ApplicationSet's generator needs \
                       `selector: { matchLabels: { ready: \"true\" } }`";
         line("note", name, detail)?;
     }
+    good &= namespaces(&app).await?;
+    let with_build = app.generators.iter().map(|(name, generator)| (name, generator.parts()));
+    let of_many = app.families.iter().map(|(name, family)| (name, family.parts()));
+    let without = app.plain.iter().map(|(name, generator)| (name, generator.parts()));
     for (name, parts) in with_build.chain(of_many).chain(without) {
         good &= check_parts(name, parts, &clock).await?;
     }
     Ok(if good { Exit::Ok } else { Exit::Wrong })
 }
 
-/// What each part beside `build` says of what it is asked.
+/// What each part beside `build` says of what it is asked. Other plugins are not asked: what they make of a question is
+/// theirs.
 async fn check_parts(generator: &str, parts: &Parts, clock: &SharedClock) -> anyhow::Result<bool> {
     let mut good = true;
     for part in parts.iter() {
-        let subject = format!("{generator}: {}", part.name);
-        match part.check(clock.now() + PART_PATIENCE).await {
-            Ok(keys) => match parts.check_known_keys(&part.name, &keys) {
-                Ok(()) => line("ok", subject, format!("gives {}", keys.join(", ")))?,
-                Err(misfit) => {
-                    good = false;
-                    line("WRONG", subject, misfit)?;
-                }
-            },
-            Err(error) => {
+        match check_part(parts, part, clock.now() + PART_PATIENCE).await {
+            Ok(found) => line("ok", format!("{generator}: {}", part.name), found)?,
+            Err(why) => {
                 good = false;
-                line("WRONG", subject, error)?;
+                line("WRONG", format!("{generator}: {}", part.name), why)?;
+            }
+        }
+    }
+    Ok(good)
+}
+
+async fn check_part(parts: &Parts, part: &Part, until: Moment) -> Result<String, String> {
+    let place = match &part.source {
+        Source::Plugin(plugin) => Some(plugin.whereabouts(until).await.map_err(|why| why.to_string())?),
+        Source::Sql(_) | Source::Pulls(_) => None,
+    };
+    let keys = part.check(until).await.map_err(|error| error.to_string())?;
+    parts.check_known_keys(&part.name, &keys).map_err(|misfit| misfit.to_string())?;
+    let gives = (!keys.is_empty()).then(|| format!("gives {}", keys.join(", ")));
+    Ok(place.into_iter().chain(gives).collect::<Vec<_>>().join(", "))
+}
+
+/// Whether plugin services can be looked for.
+async fn namespaces(app: &App) -> anyhow::Result<bool> {
+    let mut good = true;
+    let Some(kubernetes) = &app.kubernetes else { return Ok(good) };
+    kubernetes.look().await;
+    for NamespaceState { name, services, trouble } in kubernetes.state() {
+        let subject = format!("namespace {name}");
+        match trouble {
+            None => line("ok", subject, "its Services can be listed and watched")?,
+            Some(trouble) => {
+                good = false;
+                line("WRONG", subject, trouble)?;
+            }
+        }
+        for service in services.into_iter().flatten() {
+            if let Err(problem) = service.endpoint(&Overrides::default()) {
+                line("warning", format!("Service {name}/{}", service.name), problem)?;
             }
         }
     }

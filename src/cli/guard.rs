@@ -43,7 +43,10 @@ impl GuardCommand {
 }
 
 pub(super) async fn guard(config: Config, command: GuardCommand) -> anyhow::Result<Exit> {
-    let desk = Desk::open(config, command.place()).await?;
+    let desk = {
+        let place = command.place().service(&config);
+        Desk::open(config, place).await?
+    };
     match command {
         GuardCommand::List { json, .. } => {
             let held = desk.held_back().await?;

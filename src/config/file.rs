@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, net::IpAddr, net::SocketAddr, num::NonZeroU32, 
 use http::Uri;
 
 use super::{
-    Config, Database, GitHub, GitHubAuth, Ledger, LedgerPlace, Ops, PaceConfig, Registry, RegistryAuth,
+    Config, Database, GitHub, GitHubAuth, Inbound, Ledger, LedgerPlace, Ops, PaceConfig, Registry, RegistryAuth,
     generator::generators,
+    plugins,
     read::{Field, all},
 };
 use crate::domain::{ImageName, is_host};
@@ -20,6 +21,8 @@ pub(super) mod defaults {
     pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
     pub(crate) const LEDGER: &str = "/var/lib/lastgreen/ledger.db";
     pub(crate) const DRAIN_DELAY: Duration = Duration::from_secs(5);
+    /// Looks per second and at once.
+    pub(crate) const INBOUND: (u32, u32) = (200, 10_000);
     pub(crate) const TRUST_AFTER: Duration = Duration::from_hours(1);
     pub(crate) const FORGET_AFTER: Duration = Duration::from_hours(30 * 24);
     pub(crate) const GITHUB_API: &str = "https://api.github.com";
@@ -46,9 +49,11 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
     let answer_within = map.or("answerWithin", defaults::ANSWER_WITHIN, |field| field.duration(within));
     let delay = Duration::ZERO..=Duration::from_mins(5);
     let drain_delay = map.or("drainDelay", defaults::DRAIN_DELAY, |field| field.duration(delay));
+    let inbound = map.or("inbound", default_inbound(), inbound);
     let ledger = map.or("ledger", default_ledger(), ledger);
     let github = map.maybe("github", github);
     let registries = map.or("registries", Vec::new(), registries);
+    let kubernetes = map.maybe("kubernetes", plugins::kubernetes);
     let generators =
         map.require("generators", "a map with at least one generator").and_then(|field| generators(&field));
     let builds = generators.iter().flat_map(BTreeMap::values).any(|generator| generator.build.is_some());
@@ -71,7 +76,9 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
     {
         field.error("its `tokenFile` is Argo CD's too: what may ask must not be able to change anything");
     }
-    let (registries, generators) = (registries?, generators?);
+    let (registries, mut generators) = (registries?, generators?);
+    let kubernetes = plugins::settle(root, generators.iter_mut(), kubernetes?);
+    plugins::check_times(root, &generators, answer_within?);
     for (field, registry) in &registries {
         let mut images =
             generators.values().filter_map(|generator| generator.build.as_ref()).flat_map(|build| &build.images);
@@ -85,9 +92,11 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
         token_file: token_file?,
         answer_within: answer_within?,
         drain_delay: drain_delay?,
+        inbound: inbound?,
         ledger: ledger?,
         github: github?,
         registries: registries.into_iter().map(|(_, registry)| registry).collect(),
+        kubernetes,
         generators,
         files: Vec::new(),
     })
@@ -104,6 +113,26 @@ fn ops(field: &Field<'_>) -> Option<Ops> {
     let token_file = map.maybe("tokenFile", Field::file);
     map.finish(&["explain"]);
     Some(Ops { listen: listen?, token_file: token_file? })
+}
+
+/// How many looks may be asked for at most.
+const MOST_LOOKS: u64 = 1_000_000;
+
+fn default_inbound() -> Inbound {
+    let number = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+    Inbound { per_second: number(defaults::INBOUND.0), burst: number(defaults::INBOUND.1) }
+}
+
+fn inbound(field: &Field<'_>) -> Option<Inbound> {
+    let mut map = field.map("a map with `perSecond` and `burst`")?;
+    let number = |field: &Field<'_>| {
+        let number = field.integer(1..=MOST_LOOKS)?;
+        u32::try_from(number).ok().and_then(NonZeroU32::new)
+    };
+    let per_second = map.or("perSecond", default_inbound().per_second, number);
+    let burst = map.or("burst", default_inbound().burst, number);
+    map.finish(&[]);
+    Some(Inbound { per_second: per_second?, burst: burst? })
 }
 
 fn default_ledger() -> Ledger {
@@ -330,13 +359,13 @@ fn registry_auth(field: &Field<'_>) -> Option<RegistryAuth> {
 }
 
 /// Whether a host, without port, is this machine.
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether a registry's host is this machine or a name inside the cluster.
-fn is_near(host: &str) -> bool {
+pub(super) fn is_near(host: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let inside = [".svc", ".cluster.local"].iter().any(|suffix| name.ends_with(suffix));
     is_loopback(name) || inside || !name.contains(['.', '['])

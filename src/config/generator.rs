@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     Build, Ci, Forks, Generator, Hold, NoChecks, Refresh, Skipped, UnlabelledTags, duration,
     parts::{guard, sql, usual_guard},
+    plugins::plugins,
     read::{Field, Map, all},
 };
 use crate::domain::{
@@ -55,7 +56,7 @@ pub(super) fn generators(field: &Field<'_>) -> Option<BTreeMap<String, Generator
 }
 
 fn generator(field: &Field<'_>) -> Option<Generator> {
-    let mut map = field.map("a map with `build`, `sql` and more")?;
+    let mut map = field.map("a map with `build`, `sql` or `plugins`, and more")?;
     let token_file = map.maybe("tokenFile", Field::file);
     let application_sets = map.or("allow", any_set(), |field| {
         let mut map = field.map("a map with `applicationSets`")?;
@@ -75,10 +76,15 @@ fn generator(field: &Field<'_>) -> Option<Generator> {
     let build = build_field.as_ref().map(build);
     let sql = sql_field.as_ref().map(sql);
     let guard = guard_field.as_ref().map(guard);
-    if build.is_none() && sql.is_none() {
-        map.missing("build", "a map with `repository` and `images`; or `sql`, a map with `url` and `query`");
+    let plugins_field = map.get("plugins");
+    let plugins = plugins_field.as_ref().map(plugins);
+    if build.is_none() && sql.is_none() && plugins.is_none() {
+        map.missing(
+            "build",
+            "a map with `repository` and `images`; or `sql`, a map with `url` and `query`; or `plugins`, a map with plugins",
+        );
     }
-    map.finish(&["plugins"]);
+    map.finish(&[]);
     if build.is_none() {
         for field in of_build.into_iter().flatten() {
             field.warn("this means something beside `build` only");
@@ -89,9 +95,9 @@ fn generator(field: &Field<'_>) -> Option<Generator> {
         None => Some(usual_guard()),
     };
     // What is wrong was reported.
-    let (build, sql) = match (build, sql) {
-        (Some(None), _) | (_, Some(None)) | (None, None) => return None,
-        (build, sql) => (build.flatten(), sql.flatten()),
+    let (build, sql, plugins) = match (build, sql, plugins) {
+        (Some(None), ..) | (_, Some(None), _) | (.., Some(None)) | (None, None, None) => return None,
+        (build, sql, plugins) => (build.flatten(), sql.flatten(), plugins.flatten().unwrap_or_default()),
     };
     Some(Generator {
         token_file: token_file?,
@@ -102,6 +108,7 @@ fn generator(field: &Field<'_>) -> Option<Generator> {
         guard,
         build,
         sql,
+        plugins,
     })
 }
 

@@ -18,12 +18,13 @@ mod error;
 mod file;
 mod generator;
 mod parts;
+mod plugins;
 mod read;
 mod schema;
 mod tree;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::SocketAddr,
     num::NonZeroU32,
@@ -41,10 +42,21 @@ use self::{
     read::{Field, Report},
     tree::At,
 };
-use crate::domain::{ImageTemplate, OutputTemplate, Repositories, Selector};
+use crate::domain::{
+    ImageTemplate, Inputs, OutputTemplate, PluginPath, PluginTimeout, Repositories, Selector, ServicePort,
+};
 
 /// A complete configuration with a comment at every key.
 pub const EXAMPLE: &str = include_str!("example.yaml");
+
+/// How often the holder of a token may make us look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inbound {
+    /// A second, on average.
+    pub per_second: NonZeroU32,
+    /// At once.
+    pub burst: NonZeroU32,
+}
 
 /// The configuration.
 #[derive(Clone, Debug)]
@@ -59,12 +71,16 @@ pub struct Config {
     pub answer_within: Duration,
     /// How long questions are answered after the end was asked for.
     pub drain_delay: Duration,
+    /// How often the holder of a token may make us look.
+    pub inbound: Inbound,
     /// What was answered.
     pub ledger: Ledger,
     /// GitHub; there where a generator has a build part.
     pub github: Option<GitHub>,
     /// The registries that need more than anonymous HTTPS.
     pub registries: Vec<Registry>,
+    /// Where plugin services are looked for.
+    pub kubernetes: Option<Kubernetes>,
     /// The generators by name; at least one.
     pub generators: BTreeMap<String, Generator>,
     files: Vec<FileUse>,
@@ -172,6 +188,58 @@ pub enum RegistryAuth {
     DockerConfig(PathBuf),
 }
 
+/// Where plugin services are looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kubernetes {
+    /// The namespaces; at least one.
+    pub namespaces: Vec<String>,
+    /// The API's base, without a slash at its end; `None` is the cluster around this pod.
+    pub api: Option<String>,
+    /// The file with the token for it.
+    pub token_file: Option<PathBuf>,
+    /// Its CAs, as PEM.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Another plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plugin {
+    /// Its name in its generator.
+    pub name: String,
+    /// Where it is.
+    pub place: PluginPlace,
+    /// The file with its token.
+    pub token_file: Option<PathBuf>,
+    /// Further CAs to trust, as PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Its path.
+    pub path: Option<PluginPath>,
+    /// How long is waited for it.
+    pub timeout: Option<PluginTimeout>,
+    /// What is passed on.
+    pub inputs: Option<Inputs>,
+    /// The keys that its items must have.
+    pub keys: Option<BTreeSet<String>>,
+    /// Which items are wanted.
+    pub only_if: Option<Selector>,
+}
+
+/// Where a plugin is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginPlace {
+    /// At an address, without its path and without a slash at its end.
+    Url(String),
+    /// Behind a Service.
+    Service {
+        /// Its namespace: one of those that are looked in.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// The port, where its annotations do not count.
+        port: Option<ServicePort>,
+    },
+}
+
 /// A generator: what one URL answers. It has one part at least.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Generator {
@@ -189,6 +257,8 @@ pub struct Generator {
     pub build: Option<Build>,
     /// The part that asks a database.
     pub sql: Option<Sql>,
+    /// Other plugins, in the file's order.
+    pub plugins: Vec<Plugin>,
     /// What looks after answers that shrink.
     pub guard: Option<Guard>,
 }

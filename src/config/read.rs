@@ -111,6 +111,14 @@ impl<'a> Field<'a> {
         Some(items.iter().enumerate().map(item).collect())
     }
 
+    /// What lies below, by the names of the keys.
+    pub(super) fn below(&self, keys: &[&str]) -> Option<Self> {
+        let Some((first, rest)) = keys.split_first() else { return Some(self.clone()) };
+        let Value::Map(entries) = &self.node.value else { return None };
+        let map = Map { field: self.clone(), entries, known: Vec::new() };
+        map.field_of(first)?.below(rest)
+    }
+
     pub(super) fn is_text(&self) -> bool {
         matches!(self.node.value, Value::Text(_))
     }

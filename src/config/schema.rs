@@ -6,15 +6,20 @@
 #![expect(dead_code, reason = "the fields are described, not read")]
 #![expect(clippy::struct_field_names, reason = "they are the file's keys")]
 
+mod parts;
+mod plugins;
+
 use std::{borrow::Cow, collections::BTreeMap};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema, transform};
 use serde_json::Value;
 
+use self::parts::{Allow, Guard, Sql};
+use self::plugins::{Kubernetes, Plugin};
 use super::{
     Forks, NoChecks, Skipped, UnlabelledTags, duration, file,
     generator::{self, KEY_PATTERN, NAME_PATTERN, WALK_MAX},
-    parts,
+    parts as config_parts,
 };
 
 /// The configuration file's JSON Schema.
@@ -74,6 +79,9 @@ struct File {
     /// ready any more. A question that is refused meanwhile would freeze its whole set for three minutes.
     #[schemars(extend("default" = duration::show(file::defaults::DRAIN_DELAY)))]
     drain_delay: Option<Time>,
+    /// How often the holder of a token may make lastgreen look at something. What is known is answered however often it
+    /// is asked for; beyond this, what was answered last is answered, and with nothing known a 429.
+    inbound: Option<Inbound>,
     /// What was answered to whom, so that no outage withdraws it.
     ledger: Option<Ledger>,
     /// GitHub, where CI is asked for; required where a generator has a `build` part.
@@ -81,6 +89,8 @@ struct File {
     /// Registries that need more than anonymous HTTPS.
     #[schemars(extend("default" = []))]
     registries: Option<Vec<Registry>>,
+    /// Where plugin services are looked for, if a generator has plugins with a `service`.
+    kubernetes: Option<Kubernetes>,
     /// The generators by name: `POST /<name>/api/v1/getparams.execute`. A sole one also answers at `/`. A name has
     /// lower-case letters, digits and `-`, at most 63, and is not `api`.
     #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": NAME_PATTERN, "not": { "const": "api" } }))]
@@ -98,6 +108,18 @@ struct Ops {
     /// changes.
     #[schemars(extend("examples" = ["/var/run/lastgreen/ops-token"]))]
     token_file: Option<String>,
+}
+
+/// How often the holder of a token may make lastgreen look at something.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+struct Inbound {
+    /// How many looks a second, on average.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = file::defaults::INBOUND.0))]
+    per_second: Option<u32>,
+    /// How many at once: a first sweep of all pull requests.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = file::defaults::INBOUND.1))]
+    burst: Option<u32>,
 }
 
 /// What was answered to whom.
@@ -253,107 +275,16 @@ struct Generator {
     build: Option<Build>,
     /// The rows of a query.
     sql: Option<Sql>,
-    /// What looks after answers that shrink, where there is an `sql` part.
+    /// Other generator plugins by a name for each, whose items are joined with those of the parts before.
+    #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": NAME_PATTERN }))]
+    plugins: Option<BTreeMap<String, Plugin>>,
+    /// What looks after answers that shrink: beside `sql` and `plugins`, and where all pull requests are asked for at once.
     #[schemars(extend("default" = serde_json::json!({
-        "maxDrop": format!("{}%", parts::defaults::MAX_DROP),
-        "minItems": parts::defaults::MIN_ITEMS,
-        "window": duration::show(parts::defaults::WINDOW),
+        "maxDrop": format!("{}%", config_parts::defaults::MAX_DROP),
+        "minItems": config_parts::defaults::MIN_ITEMS,
+        "window": duration::show(config_parts::defaults::WINDOW),
     })))]
     guard: Option<Guard>,
-}
-
-/// Who may ask.
-#[derive(JsonSchema)]
-#[schemars(rename_all = "camelCase", deny_unknown_fields)]
-struct Allow {
-    /// Names of ApplicationSets, with `*` and `?`.
-    #[schemars(extend("default" = [generator::defaults::ANY_SET]))]
-    application_sets: Option<Vec<String>>,
-}
-
-/// The rows of a query: columns are keys, and every value is a text.
-#[derive(JsonSchema)]
-#[schemars(
-    rename_all = "camelCase",
-    deny_unknown_fields,
-    extend("oneOf" = [{ "required": ["url"] }, { "required": ["urlFile"] }])
-)]
-struct Sql {
-    /// The database, `postgres://user@host/database` or `sqlite:///absolute/path`. A URL with a password belongs into
-    /// `urlFile`.
-    #[schemars(extend("pattern" = "^(sqlite:///.+|postgres(ql)?://.+)$"))]
-    url: Option<String>,
-    /// A file with the URL in it, instead of `url`. It is read again when it changes.
-    #[schemars(extend("examples" = ["/secrets/tenants/url"]))]
-    url_file: Option<String>,
-    /// One query that reads. `:name` is the input parameter of that name as a text, or NULL where it is absent.
-    #[schemars(extend("examples" = ["SELECT tenant, status FROM organization WHERE status = :status"]))]
-    query: String,
-    /// How long it may take, from `100ms` to `25s`.
-    #[schemars(extend("default" = duration::show(parts::defaults::TIMEOUT)))]
-    timeout: Option<Time>,
-    /// The most rows; more of them are an error, and never a list that was cut.
-    #[schemars(range(min = 1, max = parts::MOST_ROWS), extend("default" = parts::defaults::MAX_ROWS))]
-    max_rows: Option<u32>,
-    /// The most connections.
-    #[schemars(range(min = 1, max = parts::MOST_CONNECTIONS), extend("default" = parts::defaults::CONNECTIONS))]
-    connections: Option<u32>,
-    /// A CA that PostgreSQL's certificate must come from, as PEM; the name in it must be the URL's host.
-    ca_file: Option<String>,
-    /// Which items are wanted, by their keys and by those of the parts before; the others are left out.
-    only_if: Option<Selector>,
-}
-
-/// Which items are wanted, as Kubernetes selects by labels.
-#[derive(JsonSchema)]
-#[schemars(rename_all = "camelCase", deny_unknown_fields)]
-struct Selector {
-    /// Keys and the values that they must have.
-    #[schemars(extend("default" = {}))]
-    match_labels: Option<BTreeMap<String, String>>,
-    /// What else must be so, all of it.
-    #[schemars(extend("default" = []))]
-    match_expressions: Option<Vec<Requirement>>,
-}
-
-/// What one key must be.
-#[derive(JsonSchema)]
-#[schemars(
-    rename_all = "camelCase",
-    deny_unknown_fields,
-    extend("oneOf" = [
-        { "properties": { "operator": { "enum": ["In", "NotIn"] } }, "required": ["values"] },
-        { "properties": { "operator": { "enum": ["Exists", "DoesNotExist"] } } },
-    ])
-)]
-struct Requirement {
-    /// The key.
-    key: String,
-    /// `In` and `NotIn` look at the value, `Exists` and `DoesNotExist` whether there is such a key.
-    #[schemars(extend("enum" = ["In", "NotIn", "Exists", "DoesNotExist"]))]
-    operator: String,
-    /// The values of `In` and `NotIn`.
-    values: Option<Vec<String>>,
-}
-
-/// When an answer that shrinks is held back: if more than `maxDrop` of the items at the beginning of a window would be
-/// gone, and there were at least `minItems`; `off` for never. `lastgreen guard release` lets it through.
-#[derive(JsonSchema)]
-#[schemars(
-    rename_all = "camelCase",
-    deny_unknown_fields,
-    extend("type" = ["object", "string"], "pattern" = "^off$")
-)]
-struct Guard {
-    /// How many of the items may vanish.
-    #[schemars(extend("default" = format!("{}%", parts::defaults::MAX_DROP), "pattern" = parts::PERCENT_PATTERN))]
-    max_drop: Option<String>,
-    /// How few items are not looked at.
-    #[schemars(range(min = 1, max = parts::MOST_ROWS), extend("default" = parts::defaults::MIN_ITEMS))]
-    min_items: Option<u32>,
-    /// How long it adds up what vanishes, from `1s` to `7d`.
-    #[schemars(extend("default" = duration::show(parts::defaults::WINDOW)))]
-    window: Option<Time>,
 }
 
 /// How old an answer from memory may be.

@@ -8,6 +8,7 @@ use super::*;
 
 mod agreement;
 mod parts;
+mod plugins;
 mod upstreams;
 
 /// As little as is needed.
@@ -236,7 +237,7 @@ fn generators_and_their_parts_must_be_there() {
     assert_eq!(
         errors(&format!("{head}  preview: {{}}\n")),
         [
-            "c:4:12: generators.preview.build: missing; expected a map with `repository` and `images`; or `sql`, a map with `url` and `query`"
+            "c:4:12: generators.preview.build: missing; expected a map with `repository` and `images`; or `sql`, a map with `url` and `query`; or `plugins`, a map with plugins"
         ]
     );
     assert_eq!(
@@ -334,18 +335,17 @@ fn keys_are_shown_as_they_are_but_harmless() {
     assert_eq!(
         errors(&format!("{SMALL}{key}{key}")),
         [
-            "c:9:1: a\\u{1b}[2J: unknown key; known are listen, ops, tokenFile, answerWithin, drainDelay, ledger, github, \
-             registries, generators",
+            "c:9:1: a\\u{1b}[2J: unknown key; known are listen, ops, tokenFile, answerWithin, drainDelay, inbound, ledger, github, \
+             registries, kubernetes, generators",
             "c:10:1: a\\u{1b}[2J: this key is already given in line 9",
-            "c:10:1: a\\u{1b}[2J: unknown key; known are listen, ops, tokenFile, answerWithin, drainDelay, ledger, github, \
-             registries, generators",
+            "c:10:1: a\\u{1b}[2J: unknown key; known are listen, ops, tokenFile, answerWithin, drainDelay, inbound, ledger, github, \
+             registries, kubernetes, generators",
         ]
     );
 }
 
 #[test]
 fn what_comes_later_is_not_unknown() {
-    assert_eq!(in_generator("plugins: {}"), "c:5:5: generators.preview.plugins: not supported yet");
     assert_eq!(error("", "ops: { explain: token }"), "c:9:8: ops.explain: not supported yet");
 }
 

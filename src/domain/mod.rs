@@ -16,6 +16,7 @@ mod list;
 mod listing;
 mod names;
 mod output;
+mod plugin;
 mod question;
 mod repositories;
 mod selector;
@@ -37,6 +38,7 @@ pub use self::{
     listing::{Listed, Listing},
     names::{Branch, CommitSha, NameError, Repo, excerpt, looks_unrendered},
     output::{OutputContext, OutputImage, OutputTemplate},
+    plugin::{Inputs, PluginPath, PluginTimeout, SecretKey, ServicePort, is_label},
     question::{Question, QuestionError, inputs, repository, wants_all},
     repositories::{RepoPattern, Repositories},
     selector::{Condition, Requirement, Selector},

@@ -41,6 +41,11 @@ impl Selector {
         Self(labels.into_iter().map(one).collect())
     }
 
+    /// Whether every item is wanted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether an item is wanted.
     pub fn matches(&self, item: &BTreeMap<String, String>) -> bool {
         self.0.iter().all(|Requirement { key, is }| {
@@ -84,7 +89,7 @@ mod tests {
             let requirement = Requirement { key: key.to_owned(), is };
             assert_eq!(Selector::new(vec![requirement.clone()]).matches(&item), wanted, "{requirement:?}");
         }
-        assert!(Selector::default().matches(&item));
+        assert!(Selector::default().matches(&item) && Selector::default().is_empty());
         let both = Selector::labels([("status", "active"), ("note", "x")]);
         assert!(!both.matches(&item));
         assert_eq!(both.needs().collect::<Vec<_>>(), ["status", "note"]);

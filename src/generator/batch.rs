@@ -12,7 +12,10 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Map, Value};
 
-use super::{Answered, Generator, Refusal, parts::Unsettled};
+use super::{
+    Answered, Generator, Refusal,
+    parts::{Settled, Unsettled},
+};
 use crate::{
     clock::Moment,
     domain::{Answer, Branch, List, Listing, Misfit, Question, READY, Standing},
@@ -43,32 +46,50 @@ impl Generator {
             Err(Unsettled::Unknown(reason)) => return Err(Refusal::Unavailable(reason)),
             Err(Unsettled::Misfit(misfit)) => return Err(Refusal::Misfit(misfit)),
         };
-        let listing = self.build.listing();
-        if let Some(listing) = listing.as_ref().filter(|_| !listed.held) {
-            self.build.read_all(listing).await;
+        if let Some(listing) = self.build.listing().filter(|_| !listed.held) {
+            self.build.read_all(&listing).await;
         }
+        // With a deadline they are looked at, and so every one is known.
+        let answer = self.all_of(listed, (set, parameters), Some(deadline)).await?.ok_or(Refusal::Internal)?;
+        Ok(Answered { answer, repeat: None, read_at: None })
+    }
+
+    /// The answers for these pull requests; without a deadline, what is known of them, if that is so of each.
+    pub(super) async fn all_of(
+        self: &Arc<Self>,
+        listed: Settled,
+        (set, parameters): (&str, &Map<String, Value>),
+        deadline: Option<Moment>,
+    ) -> Result<Option<Answer>, Refusal> {
+        let listing = self.build.listing();
         let questions: Vec<_> =
             listed.list.items().iter().filter_map(|pull| question(set, pull, listing.as_deref())).collect();
         let answers = questions.into_iter().map(|question| self.one(question, parameters, deadline));
         let answers: Vec<_> = stream::iter(answers).buffered(AT_ONCE).collect().await;
-        let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let answers: Option<Vec<_>> = answers.into_iter().collect::<Result<_, _>>()?;
+        let Some(answers) = answers else { return Ok(None) };
         let held = answers.iter().filter(|one| one.held).count();
         let ready = answers.iter().filter(|one| one.values.is_some()).count();
         let mut reasons = listed.reasons;
         reasons.push(format!("{ready} of {} are ready, {held} of them held", answers.len()));
         let list = List::of_pulls(answers.into_iter().map(|one| (one.number, one.values)).collect(), self.keys());
         let standing = if listed.held || held > 0 { Standing::Held } else { Standing::Fresh };
-        let answer = Answer::List { list, standing, commit: None, reason: reasons.join("; ") };
-        Ok(Answered { answer, repeat: None, read_at: None })
+        Ok(Some(Answer::List { list, standing, commit: None, reason: reasons.join("; ") }))
     }
 
     async fn one(
         self: &Arc<Self>,
         (number, question): (u64, Question),
         parameters: &Map<String, Value>,
-        deadline: Moment,
-    ) -> Result<One, Refusal> {
-        let Answered { answer, .. } = self.answer_by(&question, parameters, deadline).await?;
+        deadline: Option<Moment>,
+    ) -> Result<Option<One>, Refusal> {
+        let answer = match deadline {
+            Some(deadline) => self.answer_by(&question, parameters, deadline).await?.answer,
+            None => match self.known(&question).await? {
+                Some(answer) => answer,
+                None => return Ok(None),
+            },
+        };
         let held = answer.standing() == Standing::Held;
         let values = match answer {
             Answer::Item { item, .. } => Some(item.values().clone()),
@@ -82,7 +103,7 @@ impl Generator {
         if values.as_ref().is_some_and(|values| values.contains_key(READY)) {
             return Err(Refusal::Misfit(Misfit::Ready));
         }
-        Ok(One { number, held: held && values.is_some(), values })
+        Ok(Some(One { number, held: held && values.is_some(), values }))
     }
 
     /// The keys that every line's item has.

@@ -13,7 +13,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     iter,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -28,6 +28,7 @@ use crate::{
     parts::{
         build::{BuildPart, pull_keys},
         part::CannotSay,
+        plugins::PluginPart,
         sql::SqlPart,
     },
 };
@@ -57,16 +58,18 @@ pub struct Part {
 pub enum Source {
     /// The rows of a query.
     Sql(SqlPart),
+    /// What another plugin answers.
+    Plugin(Arc<PluginPart>),
     /// The open pull requests of a repository, by number and branch.
     Pulls(Arc<BuildPart>),
 }
 
 impl Part {
-    /// The names of the inputs that make a difference to it.
+    /// The names of the inputs that make a difference to it, as texts.
     fn inputs(&self) -> Box<dyn Iterator<Item = &str> + '_> {
         match &self.source {
             Source::Sql(sql) => Box::new(sql.parameters()),
-            Source::Pulls(_) => Box::new(iter::empty()),
+            Source::Plugin(_) | Source::Pulls(_) => Box::new(iter::empty()),
         }
     }
 
@@ -74,6 +77,8 @@ impl Part {
     pub async fn check(&self, until: Moment) -> Result<Vec<String>, CannotSay> {
         match &self.source {
             Source::Sql(sql) => sql.check(until).await,
+            // Nobody asks it before there is a question.
+            Source::Plugin(plugin) => Ok(plugin.options().keys.iter().flatten().cloned().collect()),
             Source::Pulls(_) => Ok(pull_keys().to_vec()),
         }
     }
@@ -81,6 +86,7 @@ impl Part {
     async fn list(&self, inputs: &Map<String, Value>, set: &str, until: Moment) -> Result<List, CannotSay> {
         let items = match &self.source {
             Source::Sql(sql) => sql.items(inputs, set, until).await,
+            Source::Plugin(plugin) => plugin.items(inputs, set, until).await,
             Source::Pulls(build) => build.pulls_until(until).await,
         };
         items.map(List::said)
@@ -95,6 +101,8 @@ pub struct Parts {
     /// The keys of the build beside them, if there is one.
     build_keys: Option<BTreeSet<String>>,
     guard: Option<Guard>,
+    /// Why a part could not say when it was asked last, by its name: the log is told what is new.
+    silent: Mutex<BTreeMap<Arc<str>, CannotSay>>,
     ledger: Arc<Ledger>,
     clock: SharedClock,
 }
@@ -140,7 +148,7 @@ impl Parts {
         ledger: Arc<Ledger>,
         clock: SharedClock,
     ) -> Self {
-        Self { generator, all, build_keys, guard, ledger, clock }
+        Self { generator, all, build_keys, guard, silent: Mutex::default(), ledger, clock }
     }
 
     /// Whether there are none.
@@ -183,7 +191,16 @@ impl Parts {
 
     /// Those of a question's inputs that make a difference.
     pub(super) fn inputs(&self, parameters: &Map<String, Value>) -> Result<Map<String, Value>, QuestionError> {
-        inputs(self.all.iter().flat_map(Part::inputs), parameters)
+        let mut inputs = inputs(self.all.iter().flat_map(Part::inputs), parameters)?;
+        // Other plugins get theirs as they are.
+        for part in &self.all {
+            if let Source::Plugin(plugin) = &part.source {
+                for (name, value) in plugin.inputs().select(parameters) {
+                    inputs.entry(name).or_insert(value);
+                }
+            }
+        }
+        Ok(inputs)
     }
 
     /// What is said where a question's inputs are no good: with a build beside them they may be anybody's words, so that
@@ -199,12 +216,35 @@ impl Parts {
         let _ = self.ledger.refresh(until).await;
         let as_of = self.clock.now();
         let lists = join_all(self.all.iter().map(|part| part.list(inputs, set, until))).await;
-        for (part, cannot_say) in self.all.iter().zip(&lists) {
-            if let Err(CannotSay { reason }) = cannot_say {
-                tracing::warn!(generator = %self.generator, part = %part.name, reason, "a part cannot say");
-            }
+        for (part, list) in self.all.iter().zip(&lists) {
+            self.note(part, list);
         }
         Said { as_of, lists }
+    }
+
+    /// What the parts would say if none could be asked.
+    pub(super) fn unasked(&self, reason: &str) -> Said {
+        let cannot_say = |_: &Part| Err(CannotSay { reason: reason.to_owned() });
+        Said { as_of: self.clock.now(), lists: self.all.iter().map(cannot_say).collect() }
+    }
+
+    /// Tells the log when a part falls silent, for another reason, or speaks again.
+    fn note(&self, part: &Part, said: &Result<List, CannotSay>) {
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        match said {
+            Ok(_) if silent.is_empty() => {}
+            Ok(_) => {
+                if silent.remove(&part.name).is_some() {
+                    tracing::info!(generator = %self.generator, part = %part.name, "it can say again");
+                }
+            }
+            Err(cannot_say) if silent.get(&part.name) == Some(cannot_say) => {}
+            Err(cannot_say) => {
+                let reason = &cannot_say.reason;
+                tracing::warn!(generator = %self.generator, part = %part.name, reason, "a part cannot say; what it said last is answered");
+                silent.insert(Arc::clone(&part.name), cannot_say.clone());
+            }
+        }
     }
 
     /// Why nobody can say what these lists are, if nobody can: a part does not say, and nothing of it is recorded.

@@ -20,11 +20,11 @@ use crate::{
 /// A generator without a build part.
 #[derive(Debug)]
 pub struct PlainGenerator {
-    name: Arc<str>,
-    answer_within: Duration,
-    parts: Parts,
+    pub(super) name: Arc<str>,
+    pub(super) answer_within: Duration,
+    pub(super) parts: Parts,
     ledger: Arc<Ledger>,
-    clock: SharedClock,
+    pub(super) clock: SharedClock,
 }
 
 impl PlainGenerator {

@@ -1,4 +1,4 @@
-//! The operator's listener: health, and what was answered. Ready means: configured and listening; never that an upstream is well.
+//! The operator's listener: health, what was answered, and other plugins. Ready means: configured and listening; never that an upstream is well.
 //!
 //! Whatever changes something is a POST, and every POST needs a token of `ops.tokenFile`, whatever its path: a route
 //! that is added cannot be forgotten.
@@ -18,10 +18,15 @@ use tokio::sync::watch;
 use super::{
     ledger,
     phase::Phase,
+    plugins,
     reply::{self, Problem, Reply},
     tokens::{Access, Tokens},
 };
-use crate::{domain::excerpt, metrics::Metrics, operator::Operator};
+use crate::{
+    domain::excerpt,
+    metrics::Metrics,
+    operator::{Operator, plugins::Plugins},
+};
 
 /// What the operator's listener serves.
 #[derive(Debug)]
@@ -34,6 +39,8 @@ pub struct Ops {
     pub operator: Operator,
     /// What Prometheus is told.
     pub metrics: Metrics,
+    /// Other plugins, as an operator sees them.
+    pub plugins: Plugins,
 }
 
 /// The routes of the operator's listener.
@@ -46,6 +53,7 @@ pub fn ops_router(ops: Arc<Ops>) -> Router {
         .route("/ledger/forget", post(ledger::forget))
         .route("/guard", get(ledger::held_back))
         .route("/guard/release", post(ledger::release))
+        .route("/plugins", get(plugins::show))
         .fallback(nothing)
         .layer(middleware::from_fn_with_state(Arc::clone(&ops), guard))
         .with_state(ops)
@@ -88,7 +96,7 @@ impl Ops {
             ));
         };
         match tokens.access(request.headers())? {
-            Access::Granted => Ok(()),
+            Access::Granted(_) => Ok(()),
             Access::Missing => Err(Problem::Forbidden(
                 "the request has no bearer token in its Authorization header; send one of those in the file that \
                  `ops.tokenFile` names",
@@ -156,7 +164,13 @@ mod tests {
     #[tokio::test]
     async fn ready_until_the_end_begins_and_alive_to_its_end() {
         let (phase, seen) = watch::channel(Phase::Serving);
-        let ops = Arc::new(Ops { phase: seen, tokens: None, operator: operator(), metrics: metrics() });
+        let ops = Arc::new(Ops {
+            phase: seen,
+            tokens: None,
+            operator: operator(),
+            metrics: metrics(),
+            plugins: Plugins::default(),
+        });
         let ok = (StatusCode::OK, "ok\n".to_owned());
         for now in [Phase::Serving, Phase::Leaving, Phase::Draining, Phase::Over] {
             phase.send_replace(now);
@@ -183,6 +197,7 @@ mod tests {
             tokens: Some(tokens(&folder)),
             operator: operator(),
             metrics: metrics(),
+            plugins: Plugins::default(),
         });
         for (authorization, why) in [
             (None, "no bearer token in its Authorization header"),
@@ -209,6 +224,7 @@ mod tests {
             tokens: None,
             operator: operator(),
             metrics: metrics(),
+            plugins: Plugins::default(),
         });
         let (status, body) = ask(&ops, Method::POST, "/livez", Some("Bearer one")).await;
         assert_eq!(status, StatusCode::FORBIDDEN);
@@ -220,6 +236,7 @@ mod tests {
             tokens: Some(tokens(&folder)),
             operator: operator(),
             metrics: metrics(),
+            plugins: Plugins::default(),
         });
         let (status, body) = ask(&ops, Method::POST, "/livez", Some("Bearer one")).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);

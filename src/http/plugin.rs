@@ -13,10 +13,11 @@ use tokio::sync::watch;
 
 use super::{
     body,
+    pace::{InboundLimits, InboundPace},
     phase::{self, Phase},
     reply::{self, Problem, Ready, Reply},
     server::Service,
-    tokens::{Access, Tokens},
+    tokens::{Access, Hash, Tokens},
     warm::Warm,
 };
 use crate::{
@@ -36,6 +37,8 @@ pub struct Plugin {
     generators: BTreeMap<Arc<str>, Behind>,
     /// The tokens that may ask all those that have none of their own.
     tokens: Tokens,
+    /// How often each token may make us look.
+    pace: InboundPace,
     clock: SharedClock,
 }
 
@@ -91,7 +94,7 @@ impl Plugin {
     pub fn new(
         served: impl IntoIterator<Item = Served>,
         mut doors: BTreeMap<Arc<str>, Door>,
-        tokens: Tokens,
+        (tokens, limits): (Tokens, InboundLimits),
         clock: SharedClock,
     ) -> Self {
         let behind = |served: Served| {
@@ -101,7 +104,8 @@ impl Plugin {
             let door = doors.remove(&name).unwrap_or_else(shut);
             (name, Behind { served, door, warm: Warm::default(), counts: Arc::default() })
         };
-        Self { generators: served.into_iter().map(behind).collect(), tokens, clock }
+        let pace = InboundPace::new(limits, Arc::clone(&clock));
+        Self { generators: served.into_iter().map(behind).collect(), tokens, pace, clock }
     }
 
     /// What each generator was asked.
@@ -134,7 +138,7 @@ impl Plugin {
         }
         let generator = self.generator(name);
         let own_tokens = generator.as_ref().ok().and_then(|behind| behind.door.tokens.as_ref());
-        authorize(own_tokens.unwrap_or(&self.tokens), request.headers())?;
+        let token = authorize(own_tokens.unwrap_or(&self.tokens), request.headers())?;
         let behind = generator?;
         let body = body::read(request.into_body(), &self.clock).await?;
         if let Served::Lines(lines) = &behind.served
@@ -145,16 +149,17 @@ impl Plugin {
             return Ok(ready);
         }
         // What is not used is not carried: every future of a warm answer would have the room for this one.
-        Box::pin(self.counted(behind, &body)).await
+        Box::pin(self.counted(behind, token, &body)).await
     }
 
     /// What is not given again is looked at, and counted.
-    async fn counted(&self, behind: &Behind, body: &[u8]) -> Result<Ready, Problem> {
+    async fn counted(&self, behind: &Behind, token: Hash, body: &[u8]) -> Result<Ready, Problem> {
         let began = self.clock.now();
         let Behind { served, door, warm, counts } = behind;
-        let outcome = match served {
-            Served::Lines(lines) => self.look(lines, (door, warm, counts), body).await,
-            Served::Plain(generator) => ask_parts(generator, door, body).await,
+        let outcome = match (served, self.pace.look(token)) {
+            (Served::Lines(lines), Ok(())) => self.look(lines, (door, warm, counts), body).await,
+            (Served::Plain(generator), Ok(())) => ask_parts(generator, door, body).await,
+            (served, Err(wait)) => served.known(door, body).await?.ok_or(Problem::TooOften(wait)),
         };
         let ended = match &outcome {
             Ok(ready) => Outcome::Answered(ready.standing()),
@@ -224,6 +229,29 @@ impl Plugin {
 }
 
 impl Served {
+    /// What is known without a look, if anything is.
+    async fn known(&self, door: &Door, body: &[u8]) -> Result<Option<Ready>, Problem> {
+        let answer = match self {
+            Self::Lines(lines) => {
+                let request = body::Request::parse(body)?;
+                door.admit(&request)?;
+                let (set, parameters) = (&request.application_set_name, &request.parameters);
+                let generator = lines.meant(parameters).map_err(Problem::Refused)?;
+                if wants_all(parameters).map_err(bad)? {
+                    generator.known_all(set, parameters).await
+                } else {
+                    generator.known(&Question::parse(set, parameters).map_err(bad)?).await
+                }
+            }
+            Self::Plain(generator) => {
+                let request = plain_request(body)?;
+                door.admit(&request)?;
+                generator.known(&request.parameters).await
+            }
+        };
+        Ok(answer.map_err(Problem::Refused)?.as_ref().map(Ready::new))
+    }
+
     fn name(&self) -> &Arc<str> {
         match self {
             Self::Lines(lines) => lines.name(),
@@ -244,9 +272,14 @@ impl Door {
     }
 }
 
-/// What parts say is asked each time. A question without a body has no inputs, which may be all that is needed.
+/// A question without a body has no inputs, which may be all that is needed.
+fn plain_request(body: &[u8]) -> Result<body::Request, Problem> {
+    if body.trim_ascii().is_empty() { Ok(body::Request::default()) } else { body::Request::parse(body) }
+}
+
+/// What parts say is asked each time.
 async fn ask_parts(generator: &PlainGenerator, door: &Door, body: &[u8]) -> Result<Ready, Problem> {
-    let request = if body.trim_ascii().is_empty() { body::Request::default() } else { body::Request::parse(body)? };
+    let request = plain_request(body)?;
     door.admit(&request)?;
     let set = &request.application_set_name;
     let answer = generator.answer(set, &request.parameters).await.map_err(Problem::Refused)?;
@@ -260,9 +293,9 @@ async fn ask_parts(generator: &PlainGenerator, door: &Door, body: &[u8]) -> Resu
     Ok(Ready::new(&answer))
 }
 
-fn authorize(tokens: &Tokens, headers: &HeaderMap) -> Result<(), Problem> {
+fn authorize(tokens: &Tokens, headers: &HeaderMap) -> Result<Hash, Problem> {
     match tokens.access(headers)? {
-        Access::Granted => Ok(()),
+        Access::Granted(token) => Ok(token),
         Access::Missing => Err(Problem::Forbidden("the request has no bearer token in its Authorization header")),
         Access::Wrong => Err(Problem::Forbidden("the bearer token is not one of those in lastgreen's token file")),
         Access::Literal => Err(Problem::Forbidden(

@@ -2,4 +2,5 @@
 
 pub mod build;
 pub mod part;
+pub mod plugins;
 pub mod sql;

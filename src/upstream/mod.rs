@@ -25,7 +25,7 @@ pub use self::{
     cache::Cache,
     error::{Kind, UpstreamError},
     health::Failing,
-    pace::{Pace, PaceLimits, Permit},
+    pace::{Pace, PaceClock, PaceLimits, Permit},
     secret::{Secret, SecretError, SecretFile},
     traffic::{Service, Traffic},
 };

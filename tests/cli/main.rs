@@ -11,6 +11,7 @@ mod check;
 mod guard;
 mod health;
 mod ledger;
+mod plugins;
 mod resolve;
 mod secrets;
 mod serve;

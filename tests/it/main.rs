@@ -12,6 +12,7 @@ mod checks;
 mod comings;
 mod costs;
 mod images;
+mod inbound;
 mod input;
 mod lines;
 mod metrics;

@@ -42,6 +42,8 @@ pub(crate) struct Setup {
     /// Further lines below its build part, indented by six.
     pub(crate) build: &'static str,
     pub(crate) trust_after: &'static str,
+    /// Further lines of the file.
+    pub(crate) file: &'static str,
     /// The generator's name.
     pub(crate) name: &'static str,
     /// The repository of the front's image in the registry.
@@ -60,6 +62,7 @@ impl Default for Setup {
             generator: "",
             build: "",
             trust_after: "1h",
+            file: "",
             name: "preview",
             front_in: "front",
             more_images: &[],
@@ -385,6 +388,7 @@ fn config(sim: &Sim, folder: &str, setup: &Setup) -> String {
     write!(
         text,
         "tokenFile: {folder}/token
+{}
 ledger: {{ url: \"sqlite://{folder}/ledger.db\", trustAfter: {} }}
 github:
   api: {}
@@ -402,6 +406,7 @@ generators:
         digestBack: {}
 {}{}
 ",
+        setup.file,
         setup.trust_after,
         sim.github_url(),
         setup.name,

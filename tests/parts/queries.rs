@@ -213,3 +213,46 @@ async fn a_file_may_be_another_one() {
     stage.execute("DELETE FROM organization WHERE status = 'trial'").await;
     process.all().await.has(1, "fresh");
 }
+
+#[tokio::test]
+async fn a_ca_is_what_the_server_s_certificate_must_come_from() {
+    let Some(server) = crate::postgres::Postgres::start_new() else { return };
+    let admin = crate::postgres::ADMIN;
+    server.execute(admin, crate::stage::SCHEMA).await;
+    let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    // The server itself writes its key, which nobody else may read.
+    let write = |text: &str, name: &str| {
+        format!(
+            "COPY (SELECT string_to_table($pem${}$pem$, E'\\n')) TO PROGRAM 'umask 077; cat > {name}'",
+            text.trim_end()
+        )
+    };
+    server.execute(admin, &write(&own.cert.pem(), "server.crt")).await;
+    server.execute(admin, &write(&own.signing_key.serialize_pem(), "server.key")).await;
+    server.execute(admin, "ALTER SYSTEM SET ssl = on").await;
+    server.execute(admin, "SELECT pg_reload_conf()").await;
+    let mut stage = Stage::sqlite().await;
+    stage.part = format!("caFile: {}/ca.pem", stage.folder.path().display());
+    let ca = |pem: &str| std::fs::write(stage.folder.path().join("ca.pem"), pem).unwrap();
+    ca(&other.cert.pem());
+    let process = stage.process();
+    let lead_to = |url: String| {
+        std::fs::write(stage.folder.path().join("url"), url).unwrap();
+        process.pass(Duration::from_secs(1));
+    };
+    lead_to(server.url(admin));
+    // The setting is on its way to processes that begin from now on.
+    let mut error = checked(&process).await.unwrap_err();
+    while error.contains("does not support TLS") || error.contains("not supported by the server") {
+        error = checked(&process).await.unwrap_err();
+    }
+    assert!(error.starts_with("the database cannot be used: invalid peer certificate: "), "{error}");
+    ca(&own.cert.pem());
+    assert_eq!(checked(&process).await.unwrap(), ["tenant", "status"]);
+    process.all().await.has(2, "fresh");
+    // The name in the certificate counts, too.
+    lead_to(server.url(admin).replace("127.0.0.1", "localhost"));
+    let error = checked(&process).await.unwrap_err();
+    assert!(error.starts_with("the database cannot be used: invalid peer certificate: "), "{error}");
+}

@@ -213,6 +213,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_ledger_from_before_there_were_lists_is_used_by_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut connection = connection(&folder).await;
+        prepare(&mut connection, Kind::Sqlite, &STEPS[..1]).await.unwrap();
+        assert!(connection.execute("SELECT * FROM lastgreen_lists").await.is_err());
+        for steps in [STEPS, &STEPS[..1], STEPS] {
+            prepare(&mut connection, Kind::Sqlite, steps).await.unwrap();
+            assert_eq!(schema(&mut connection).await.0, 2);
+            connection.execute("SELECT * FROM lastgreen_lists").await.unwrap();
+        }
+    }
+
+    #[tokio::test]
     async fn a_step_that_fails_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let mut connection = connection(&folder).await;

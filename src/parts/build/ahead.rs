@@ -15,7 +15,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{
     StreamExt as _,
-    future::{join, join_all},
+    future::{self, join, join_all},
     stream,
 };
 use tokio::{sync::watch, task::JoinHandle};
@@ -222,7 +222,7 @@ impl BuildPart {
         let (read, left): (Vec<_>, Vec<_>) =
             due.into_iter().map(|due| (read.get(&due.wanted.by).copied(), due)).partition(|(how, _)| how.is_some());
         let found = read.into_iter().map(|(how, due)| async move { urgency::ahead(self.look(&due, how)).await });
-        let found = stream::iter(found).buffer_unordered(AT_ONCE).filter_map(async |found| found).collect().await;
+        let found = stream::iter(found).buffer_unordered(AT_ONCE).filter_map(future::ready).collect().await;
         if self.options.alone
             && let Err(error) = self.ledger.record_ahead(found, self.clock.now() + RECORD).await
         {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future, stream};
 
 use super::{BuildPart, hot::Due};
 use crate::{
@@ -65,6 +65,6 @@ impl BuildPart {
             let due = Due { wanted, branch: listed.pull.branch.clone(), is_final: false };
             (!self.github.is_fresh(&ask, since).await).then_some(due)
         });
-        stream::iter(unread.collect::<Vec<_>>()).buffered(AT_ONCE).filter_map(async |due| due).collect().await
+        stream::iter(unread.collect::<Vec<_>>()).buffered(AT_ONCE).filter_map(future::ready).collect().await
     }
 }

@@ -351,6 +351,13 @@ impl BuildPart {
         self.unread(question, &error)
     }
 
+    /// Nobody looked: the line is the one that memory knows.
+    pub fn unasked(&self, question: &Question, reason: &str) -> Resolution {
+        let resolution = self.unread(question, &UpstreamError::new("lastgreen", Kind::Unavailable, reason));
+        // That says nothing about an upstream.
+        Resolution { upstream_failed: false, reason: reason.to_owned(), ..resolution }
+    }
+
     /// GitHub could not be read: the line is the one that memory knows.
     pub(super) fn unread(&self, question: &Question, error: &UpstreamError) -> Resolution {
         let repository = self.ledger.repository(&self.options.repository);
