@@ -18,8 +18,8 @@ use crate::{
     background::{Background, Died, Tasks},
     clock::SharedClock,
     config::{self, Config},
-    domain::{ApplicationSets, CheckPattern, CiPolicy},
-    generator::{self, Generator, GeneratorOptions, Guard, Hold, Part, Parts, PlainGenerator},
+    domain::{ApplicationSets, CheckPattern, CiPolicy, ImageSpec, Repo, Repositories},
+    generator::{self, Family, Generator, GeneratorOptions, Guard, Hold, Lines, Part, Parts, PlainGenerator},
     github::{self, GitHub},
     http::{self, Door, InboundLimits, Ops, Phase, Plugin, Served, Tokens, reached},
     kubernetes::{self, Kubernetes},
@@ -68,6 +68,8 @@ pub struct App {
     pub plugins: Vec<Arc<PluginPart>>,
     /// The generators with a build part, by name.
     pub generators: ByName<Generator>,
+    /// Those for all repositories that fit a pattern, by name.
+    pub families: ByName<Family>,
     /// The generators without one, by name.
     pub plain: ByName<PlainGenerator>,
     /// What is done beside the answering; [`App::run`] starts it.
@@ -92,8 +94,8 @@ impl App {
         let kubernetes =
             config.kubernetes.map(|config| Kubernetes::new(kubernetes_options(config), Arc::clone(&clock)));
         let kubernetes = kubernetes.transpose().context("cannot set up Kubernetes")?.map(Arc::new);
-        let (mut generators, mut plain, mut doors) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut plugins = Vec::new();
+        let (mut generators, mut families, mut plain) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut doors, mut plugins) = (BTreeMap::new(), Vec::new());
         for (name, mut generator) in config.generators {
             let name: Arc<str> = name.into();
             let sets = generator.application_sets.iter().map(String::as_str);
@@ -122,29 +124,49 @@ impl App {
                 plain.insert(name, Arc::new(generator));
                 continue;
             };
-            let options = GeneratorOptions {
-                name: Arc::clone(&name),
-                answer_within: config.answer_within,
-                hold: hold(generator.hold),
-                images: build.images.clone(),
-                outputs: build.outputs.clone(),
+            let github = github.as_ref().context("a generator has a `build` part, and there is no GitHub")?;
+            let parts = Arc::new(parts);
+            let (repository, images) = (build.repository.clone(), build.images.clone());
+            let make = {
+                let (name, parts, github) = (Arc::clone(&name), Arc::clone(&parts), Arc::clone(github));
+                let (registries, ledger, clock) = (Arc::clone(&registries), Arc::clone(&ledger), Arc::clone(&clock));
+                move |repository: Repo, images: Vec<ImageSpec>| {
+                    let options = GeneratorOptions {
+                        name: Arc::clone(&name),
+                        answer_within: config.answer_within,
+                        hold: hold(generator.hold),
+                        images: images.clone(),
+                        outputs: build.outputs.clone(),
+                    };
+                    let options_of_build =
+                        build_options((&name, repository), (&build, images), &generator, parts.is_empty());
+                    let (github, registries) = (Arc::clone(&github), Arc::clone(&registries));
+                    let (ledger, clock) = (Arc::clone(&ledger), Arc::clone(&clock));
+                    let build =
+                        BuildPart::new(options_of_build, github, registries, Arc::clone(&ledger), Arc::clone(&clock));
+                    Generator::new(options, build, (Arc::clone(&parts), guard), ledger, clock)
+                }
             };
-            let build = BuildPart::new(
-                build_options(&name, build, &generator, parts.is_empty()),
-                Arc::clone(github.as_ref().context("a generator has a `build` part, and there is no GitHub")?),
-                Arc::clone(&registries),
-                Arc::clone(&ledger),
-                Arc::clone(&clock),
-            );
-            generators.insert(name, Arc::new(Generator::new(options, build, (parts, guard), ledger, clock)));
+            match repository {
+                Repositories::One(repo) => {
+                    let images = images.iter().map(|image| image.of(&repo)).collect::<Result<_, _>>()?;
+                    generators.insert(name, Arc::new(make(repo, images)));
+                }
+                Repositories::Fitting(pattern) => {
+                    let family = Family::new((Arc::clone(&name), pattern), images, make, parts, ledger, clock);
+                    families.insert(name, Arc::new(family));
+                }
+            }
         }
         let ops_tokens = config.ops.token_file.map(tokens);
-        let served = generators.values().cloned().map(Served::Lines).chain(plain.values().cloned().map(Served::Plain));
+        let lines = generators.values().cloned().map(Lines::Sole);
+        let lines = lines.chain(families.values().cloned().map(Lines::Family));
+        let served = lines.map(Served::Lines).chain(plain.values().cloned().map(Served::Plain));
         let plugin =
             Plugin::new(served, doors, (tokens(config.token_file), inbound(config.inbound)), Arc::clone(&clock));
         let plugin = Arc::new(plugin);
         let drain_delay = config.drain_delay;
-        let mut background = background(&ledger, (&generators, &plain), forget_after, &clock);
+        let mut background = background(&ledger, (&generators, &families, &plain), forget_after, &clock);
         background.extend(kubernetes.as_ref().map(watching));
         Ok(Self {
             github,
@@ -153,6 +175,7 @@ impl App {
             kubernetes,
             plugins,
             generators,
+            families,
             plain,
             background,
             plugin,
@@ -177,6 +200,7 @@ impl App {
         Watched {
             counts: self.plugin.counts(),
             generators: self.generators.clone(),
+            families: self.families.clone(),
             github: self.github.clone(),
             registries: Arc::clone(&self.registries),
             ledger: Arc::clone(&self.ledger),
@@ -224,13 +248,15 @@ impl App {
 /// more is forgotten, and mistakes in what is asked of databases are said at once.
 fn background(
     ledger: &Arc<Ledger>,
-    (generators, plain): (&ByName<Generator>, &ByName<PlainGenerator>),
+    (generators, families, plain): (&ByName<Generator>, &ByName<Family>, &ByName<PlainGenerator>),
     forget_after: Duration,
     clock: &SharedClock,
 ) -> Vec<Background> {
     let (keeper, lines) = (Arc::clone(ledger), Arc::clone(ledger));
-    let (fresh, checked) = (generators.clone(), (generators.clone(), plain.clone()));
-    let (generators, plain, clock) = (generators.clone(), plain.clone(), Arc::clone(clock));
+    let (fresh, fresh_families) = (generators.clone(), families.clone());
+    let checked = (generators.clone(), families.clone(), plain.clone());
+    let (generators, families, plain) = (generators.clone(), families.clone(), plain.clone());
+    let clock = Arc::clone(clock);
     let forgetting = Background::new("forgetting", move |mut stop| async move {
         loop {
             tokio::select! {
@@ -244,6 +270,9 @@ fn background(
             let all = async {
                 for generator in generators.values() {
                     generator.forget(forget_after).await;
+                }
+                for family in families.values() {
+                    family.forget(forget_after).await;
                 }
                 for generator in plain.values() {
                     generator.forget(forget_after).await;
@@ -261,15 +290,20 @@ fn background(
             let mut stop = stop.clone();
             async move { generator.keep_fresh(stop.told()).await }
         });
-        join_all(all).await;
+        let families = fresh_families.values().map(|family| {
+            let mut stop = stop.clone();
+            async move { family.keep_fresh(stop.told()).await }
+        });
+        tokio::join!(join_all(all), join_all(families));
         // There may be none.
         let mut stop = stop;
         stop.told().await;
         Ok(())
     });
     let checking = Background::new("checking", move |mut stop| async move {
-        let (generators, plain) = &checked;
+        let (generators, families, plain) = &checked;
         let parts = generators.values().map(|generator| generator.parts());
+        let parts = parts.chain(families.values().map(|family| family.parts()));
         let parts = parts.chain(plain.values().map(|generator| generator.parts()));
         let all = join_all(parts.map(Parts::check));
         tokio::select! {
@@ -453,7 +487,12 @@ fn guard(config: config::Guard) -> Guard {
     Guard { max_drop, min_items: usize::try_from(min_items).unwrap_or(usize::MAX), window }
 }
 
-fn build_options(name: &Arc<str>, build: config::Build, generator: &config::Generator, alone: bool) -> BuildOptions {
+fn build_options(
+    (name, repository): (&Arc<str>, Repo),
+    (build, images): (&config::Build, Vec<ImageSpec>),
+    generator: &config::Generator,
+    alone: bool,
+) -> BuildOptions {
     let mut labels: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (_, output) in &build.outputs {
         for (image, label) in output.labels() {
@@ -462,8 +501,8 @@ fn build_options(name: &Arc<str>, build: config::Build, generator: &config::Gene
     }
     BuildOptions {
         generator: Arc::clone(name),
-        repository: build.repository,
-        images: build.images,
+        repository,
+        images,
         labels,
         trust_head: build.unlabelled_tags == config::UnlabelledTags::TrustHead,
         ci: ci_policy(&build.ci),

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     config::Config,
-    domain::{Branch, CommitSha, Dialect, Digest, ImageName, ImageSpec, Names, Statement, Tag, TagContext},
+    domain::{Branch, CommitSha, Dialect, Digest, ImageName, ImageTemplate, Names, Repo, Statement, Tag, TagContext},
     github, http, kubernetes,
     parts::plugins,
     registry,
@@ -127,12 +127,12 @@ pub fn config(data: &[u8]) {
     }
 }
 
-/// An image with a tag template, a branch, and a pull request's number, each on a line.
+/// An image with a tag template, a branch, a pull request's number, and a repository, each on a line.
 pub fn tag(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut lines = text.split('\n');
     let mut line = || lines.next().unwrap_or_default();
-    let (name, template) = match ImageSpec::candidate(line()) {
+    let (name, template) = match ImageTemplate::candidate(line()) {
         Ok(candidate) => candidate,
         Err(error) => return is_decent(&error.to_string()),
     };
@@ -142,6 +142,18 @@ pub fn tag(data: &[u8]) {
     };
     assert!(is_branch(branch.as_str()), "git refuses `{branch}`");
     let number = line().parse().ok();
+    let repository: Repo = line().parse().or_else(|_| "myorg/myrepo".parse()).expect("this is a repository");
+    let name = match name.of(&repository) {
+        Ok(image) => {
+            assert_eq!(image.host(), name.host(), "{repository} leads {name} elsewhere");
+            let folders = |text: &str| text.matches('/').count();
+            let is_official = name.host() == "docker.io" && folders(&name.to_string()) == 1;
+            let written = folders(&name.to_string()) + usize::from(is_official);
+            assert_eq!(folders(&image.to_string()), written, "{repository} leads {name} elsewhere");
+            image
+        }
+        Err(error) => return is_decent(&error.to_string()),
+    };
     let commits: Vec<CommitSha> = ["a", "b"].iter().filter_map(|digit| digit.repeat(40).parse().ok()).collect();
     let tags: Vec<Option<Tag>> = commits
         .iter()
@@ -211,8 +223,8 @@ fn is_tag(tag: &str) {
 /// Whatever was in the tag, it is this repository at this registry that is asked.
 fn names_this_image(name: &ImageName, tag: &Tag) {
     let text = format!("{name}:{tag}");
-    let (again, template) = ImageSpec::candidate(&text).expect("a reference is a candidate without placeholders");
-    assert_eq!((&again, template.to_string().as_str()), (name, tag.as_str()));
+    let (again, template) = ImageTemplate::candidate(&text).expect("a reference is a candidate without placeholders");
+    assert_eq!((again.to_string(), template.to_string()), (name.to_string(), tag.to_string()));
     registry::fuzzing::reference(name, tag, &Digest::of(tag.as_str().as_bytes()));
 }
 

@@ -14,10 +14,11 @@
 //! true; before a refusal the time that is left is used to try again.
 //!
 //! Where there are other parts beside the build, `composite` puts their lists beside its item; a generator without a
-//! build is a [`PlainGenerator`].
+//! build is a [`PlainGenerator`]. A [`Family`] has a generator for each repository that fits a pattern.
 
 mod batch;
 mod composite;
+mod family;
 mod guard;
 mod item;
 mod known;
@@ -31,6 +32,7 @@ use thiserror::Error;
 
 use self::item::images_of;
 pub use self::{
+    family::{Family, Lines},
     guard::Guard,
     parts::{Part, Parts, Source},
     plain::PlainGenerator,
@@ -40,7 +42,7 @@ use crate::{
     domain::{
         Answer, Branch, Build, ImageSpec, Item, Misfit, OutputTemplate, Question, QuestionError, Standing, WhyNothing,
     },
-    ledger::{Candidate, Epoch, Known, Ledger, LedgerError, Record, Recorded, TrustKey},
+    ledger::{Candidate, Epoch, Known, Ledger, LedgerError, LineKey, Record, Recorded, TrustKey},
     parts::build::{BuildPart, Meant, Outcome, Resolution},
 };
 
@@ -76,7 +78,7 @@ pub struct Generator {
     options: GeneratorOptions,
     build: Arc<BuildPart>,
     /// The parts beside it.
-    parts: Parts,
+    parts: Arc<Parts>,
     /// The open pull requests, for who asks for all of them.
     pulls: Parts,
     ledger: Arc<Ledger>,
@@ -102,6 +104,13 @@ pub struct Repeat {
     epoch: Epoch,
 }
 
+impl Repeat {
+    fn holds(&self, ledger: &Ledger, clock: &SharedClock) -> bool {
+        let now = clock.now();
+        now <= self.until && ledger.is_unchanged(self.epoch, now)
+    }
+}
+
 /// Why a question is not answered. The text is the same for the same cause.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
@@ -114,6 +123,9 @@ pub enum Refusal {
     /// The parts' answers do not fit together.
     #[error("the generator's parts do not fit together: {0}")]
     Misfit(Misfit),
+    /// The question is about a repository that the generator does not answer for.
+    #[error("input.parameters.repository: this generator answers for `{0}` only")]
+    Elsewhere(String),
     /// A bug.
     #[error("lastgreen broke down over this question; its log says where")]
     Internal,
@@ -127,6 +139,15 @@ const HOLD_ENDED: &str = "its hold ended";
 
 /// How many lines are looked at in one go whether they are gone: each costs a look at GitHub.
 const FORGET_AT_ONCE: usize = 50;
+
+/// What came of looking whether a line is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Forgotten {
+    /// It was looked at.
+    Looked,
+    /// Its repository cannot be read.
+    Unreadable,
+}
 
 /// What the table says.
 enum Decision {
@@ -146,7 +167,7 @@ impl Generator {
     pub fn new(
         options: GeneratorOptions,
         build: BuildPart,
-        (parts, guard): (Parts, Option<Guard>),
+        (parts, guard): (Arc<Parts>, Option<Guard>),
         ledger: Arc<Ledger>,
         clock: SharedClock,
     ) -> Self {
@@ -169,8 +190,7 @@ impl Generator {
 
     /// Whether an answer may be given again now, without another look at anything.
     pub fn repeats(&self, repeat: &Repeat) -> bool {
-        let now = self.clock.now();
-        now <= repeat.until && self.ledger.is_unchanged(repeat.epoch, now)
+        repeat.holds(&self.ledger, &self.clock)
     }
 
     /// Answers a question in time; the parts beside the build are asked with the question's parameters.
@@ -261,23 +281,31 @@ impl Generator {
     /// Forgets lines that nobody has asked for as long as that, and that GitHub says are closed or gone.
     pub async fn forget(&self, limit: Duration) {
         for key in self.ledger.not_asked_for(&self.options.name, limit, FORGET_AT_ONCE) {
-            let until = self.clock.now() + self.options.answer_within;
-            match self.build.is_gone(&key).await {
-                Ok(true) => match self.ledger.forget_unasked(&key, limit, until).await {
-                    Ok(true) => {
-                        tracing::info!(generator = %key.generator, line = %key.line, "forgotten: nobody asks for it, and it is closed or gone");
-                    }
-                    Ok(false) => {}
-                    Err(error) => tracing::debug!(%error, "nothing can be forgotten"),
-                },
-                // It may be asked for again; it is looked at again when it was not.
-                Ok(false) => self.ledger.asked(&key),
-                Err(error) => {
-                    tracing::debug!(%error, "whether lines are gone cannot be read");
-                    return;
-                }
+            if self.forget_line(&key, limit).await == Forgotten::Unreadable {
+                return;
             }
         }
+    }
+
+    /// Forgets a line if GitHub says that it is closed or gone.
+    async fn forget_line(&self, key: &LineKey, limit: Duration) -> Forgotten {
+        let until = self.clock.now() + self.options.answer_within;
+        match self.build.is_gone(key).await {
+            Ok(true) => match self.ledger.forget_unasked(key, limit, until).await {
+                Ok(true) => {
+                    tracing::info!(generator = %key.generator, line = %key.line, "forgotten: nobody asks for it, and it is closed or gone");
+                }
+                Ok(false) => {}
+                Err(error) => tracing::debug!(%error, "nothing can be forgotten"),
+            },
+            // It may be asked for again; it is looked at again when it was not.
+            Ok(false) => self.ledger.asked(key),
+            Err(error) => {
+                tracing::debug!(%error, "whether lines are gone cannot be read");
+                return Forgotten::Unreadable;
+            }
+        }
+        Forgotten::Looked
     }
 
     /// What the upstreams say until the deadline; what is not known by then is unknown. The work goes on all the same,

@@ -299,6 +299,12 @@ impl Ledger {
         self.memory().mirror.repositories.get(name).copied()
     }
 
+    /// The names that a repository of that number was seen under.
+    pub fn names_of(&self, id: u64) -> Vec<Repo> {
+        let memory = self.memory();
+        memory.mirror.repositories.iter().filter(|(_, known)| **known == id).map(|(name, _)| name.clone()).collect()
+    }
+
     /// Remembers GitHub's number of a repository.
     pub fn remember_repository(&self, name: &Repo, id: u64) {
         let mut memory = self.memory();

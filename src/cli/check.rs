@@ -1,13 +1,18 @@
 //! `lastgreen check`: walks the deployment as the service would, and says of each thing whether it is well.
 
-use std::{collections::BTreeSet, fmt::Display, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{Exit, print};
 use crate::{
     app::{self, App},
     clock::{Moment, SharedClock, SystemClock},
     config::{Build, Config, LedgerPlace},
-    domain::ImageName,
+    domain::{ImageName, Repositories},
     generator::{Part, Parts, Source},
     github::Health,
     kubernetes::{NamespaceState, Overrides},
@@ -22,7 +27,7 @@ const PART_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) async fn check(config: Config) -> anyhow::Result<Exit> {
     let token_file = config.token_file.display().to_string();
     let builds = config.generators.values().filter_map(|generator| generator.build.as_ref());
-    let subjects: Vec<_> = builds.map(|build| (build.repository.clone(), images(build))).collect();
+    let builds: Vec<_> = builds.cloned().collect();
     let clock: SharedClock = Arc::new(SystemClock::new());
     let ledger = app::ledger(config.ledger.clone(), &clock);
     let mut config = config;
@@ -40,10 +45,16 @@ pub(super) async fn check(config: Config) -> anyhow::Result<Exit> {
             line("WRONG", "ledger", error)?;
         }
     }
-    let repositories: BTreeSet<_> = subjects.iter().map(|(repository, _)| repository.to_string()).collect();
-    for name in repositories {
-        let (Ok(repository), Some(github)) = (name.parse(), &app.github) else { continue };
-        let diagnosis = github.diagnose(&repository).await;
+    let repositories: BTreeMap<_, _> =
+        builds.iter().map(|build| (build.repository.to_string(), &build.repository)).collect();
+    for (name, repository) in repositories {
+        let Some(github) = &app.github else { continue };
+        let Repositories::One(repository) = repository else {
+            let detail = "which repositories there are is not looked up; `lastgreen resolve --repository OWNER/NAME` looks at one";
+            line("note", format!("GitHub {name}"), detail)?;
+            continue;
+        };
+        let diagnosis = github.diagnose(repository).await;
         good &= diagnosis.is_good();
         for finding in &diagnosis.findings {
             let word = match finding.health {
@@ -54,14 +65,14 @@ pub(super) async fn check(config: Config) -> anyhow::Result<Exit> {
             line(word, format!("GitHub {name}: {}", finding.subject), &finding.detail)?;
         }
     }
-    let images: BTreeSet<_> = subjects.into_iter().flat_map(|(_, images)| images).collect();
+    let images: BTreeSet<_> = builds.iter().flat_map(images).collect();
     for image in images {
         let diagnosis = app.registries.diagnose(&image).await;
         good &= diagnosis.is_fine();
         // It names the image itself.
         print(&format!("{:<8} {diagnosis}\n", if diagnosis.is_fine() { "ok" } else { "WRONG" }))?;
     }
-    for name in app.generators.keys() {
+    for name in app.generators.keys().chain(app.families.keys()) {
         // Without it, empty digests would be deployed.
         let detail = "to ask for all pull requests at once (`all: \"true\"`, in a Merge), the ApplicationSet's generator needs \
                       `selector: { matchLabels: { ready: \"true\" } }`";
@@ -69,8 +80,9 @@ pub(super) async fn check(config: Config) -> anyhow::Result<Exit> {
     }
     good &= namespaces(&app).await?;
     let with_build = app.generators.iter().map(|(name, generator)| (name, generator.parts()));
+    let of_many = app.families.iter().map(|(name, family)| (name, family.parts()));
     let without = app.plain.iter().map(|(name, generator)| (name, generator.parts()));
-    for (name, parts) in with_build.chain(without) {
+    for (name, parts) in with_build.chain(of_many).chain(without) {
         good &= check_parts(name, parts, &clock).await?;
     }
     Ok(if good { Exit::Ok } else { Exit::Wrong })
@@ -126,8 +138,12 @@ async fn namespaces(app: &App) -> anyhow::Result<bool> {
     Ok(good)
 }
 
+/// The images whose names are known: all, or those that repositories share.
 fn images(build: &Build) -> Vec<ImageName> {
-    build.images.iter().flat_map(|spec| spec.candidates.iter().map(|(name, _)| name.clone())).collect()
+    let is_one = matches!(build.repository, Repositories::One(_));
+    let names = build.images.iter().flat_map(|image| &image.candidates).map(|(name, _)| name);
+    let known = names.filter(|name| is_one || !name.names_repository());
+    known.filter_map(|name| name.of(build.repository.example()).ok()).collect()
 }
 
 fn line(word: &str, subject: impl Display, detail: impl Display) -> anyhow::Result<()> {

@@ -10,7 +10,7 @@ use crate::{
     clock::SystemClock,
     config::{Config, LedgerPlace},
     domain::{CheckState, Question, Role, excerpt},
-    generator::Generator,
+    generator::Lines,
     parts::build::{Considered, Outcome, Resolution},
 };
 
@@ -32,6 +32,10 @@ pub(super) struct ResolveArgs {
     #[arg(long)]
     head_sha: Option<String>,
 
+    /// The repository as `owner/name`, where the generator answers for a pattern.
+    #[arg(short, long)]
+    repository: Option<String>,
+
     /// The generator, if there are several.
     #[arg(short, long)]
     generator: Option<String>,
@@ -46,11 +50,16 @@ pub(super) async fn resolve(config: Config, args: ResolveArgs) -> anyhow::Result
     let mut config = config;
     config.ledger.place = LedgerPlace::Memory;
     let app = App::build(config, Arc::new(SystemClock::new()))?;
-    let generator = match choose(&app, args.generator.as_deref()) {
-        Ok(generator) => generator,
+    let lines = match choose(&app, args.generator.as_deref()) {
+        Ok(lines) => lines,
         Err(problem) => return Ok(wrong(&problem)),
     };
-    let question = match question(&args) {
+    let parameters = parameters(&args);
+    let generator = match lines.meant(&parameters) {
+        Ok(generator) => generator,
+        Err(refusal) => return Ok(wrong(&refusal.to_string())),
+    };
+    let question = match Question::parse("", &parameters) {
         Ok(question) => question,
         Err(error) => return Ok(wrong(&error.to_string())),
     };
@@ -82,25 +91,28 @@ fn wrong(problem: &str) -> Exit {
     Exit::Usage
 }
 
-fn choose<'a>(app: &'a App, name: Option<&str>) -> Result<&'a Arc<Generator>, String> {
-    let names = || app.generators.keys().map(|name| &**name).collect::<Vec<_>>().join(", ");
+fn choose(app: &App, name: Option<&str>) -> Result<Lines, String> {
+    let all = app.generators.values().cloned().map(Lines::Sole);
+    let mut all: Vec<_> = all.chain(app.families.values().cloned().map(Lines::Family)).collect();
+    all.sort_by(|one, other| one.name().cmp(other.name()));
+    let names = || all.iter().map(|lines| &**lines.name()).collect::<Vec<_>>().join(", ");
     match name {
-        Some(name) => match app.generators.get(name) {
-            Some(generator) => Ok(generator),
+        Some(name) => match all.iter().find(|lines| **lines.name() == *name) {
+            Some(lines) => Ok(lines.clone()),
             None if app.plain.contains_key(name) => {
                 Err(format!("the generator `{name}` has no `build` part: there is no branch to ask about"))
             }
             None => Err(format!("there is no generator `{name}`; there are: {}", names())),
         },
-        None => match app.generators.values().collect::<Vec<_>>().as_slice() {
-            [sole] => Ok(sole),
+        None => match all.as_slice() {
+            [sole] => Ok(sole.clone()),
             [] => Err("no generator has a `build` part: there is no branch to ask about".to_owned()),
             _ => Err(format!("there are several generators; choose one with --generator: {}", names())),
         },
     }
 }
 
-fn question(args: &ResolveArgs) -> Result<Question, crate::domain::QuestionError> {
+fn parameters(args: &ResolveArgs) -> Map<String, Value> {
     let mut parameters = Map::new();
     parameters.insert("branch".to_owned(), args.branch.as_str().into());
     if let Some(number) = &args.number {
@@ -109,7 +121,10 @@ fn question(args: &ResolveArgs) -> Result<Question, crate::domain::QuestionError
     if let Some(head) = &args.head_sha {
         parameters.insert("head_sha".to_owned(), head.as_str().into());
     }
-    Question::parse("", &parameters)
+    if let Some(repository) = &args.repository {
+        parameters.insert("repository".to_owned(), repository.as_str().into());
+    }
+    parameters
 }
 
 /// Everything that was considered, newest first.

@@ -8,7 +8,9 @@ use super::{
     plugins::plugins,
     read::{Field, Map, all},
 };
-use crate::domain::{ImageName, ImageSpec, Names, OutputTemplate, READY, Repo, TAKEN_KEYS, TagTemplate, excerpt};
+use crate::domain::{
+    ImageTemplate, NameTemplate, Names, OutputTemplate, READY, Repositories, TAKEN_KEYS, TagTemplate, excerpt,
+};
 
 /// What an absent key means; the schema tells the same.
 pub(super) mod defaults {
@@ -148,9 +150,10 @@ fn refresh(field: &Field<'_>) -> Option<Refresh> {
 
 fn build(field: &Field<'_>) -> Option<Build> {
     let mut map = field.map("a map with `repository` and `images`")?;
-    let repository = map.require("repository", "a repository as `owner/name`").and_then(|field| repository(&field));
+    let what = "a repository as `owner/name`";
+    let repository = map.require("repository", what).and_then(|field| field.parse::<Repositories>(what));
     let images_field = map.require("images", "a map with at least one image");
-    let images = images_field.as_ref().and_then(images);
+    let images = images_field.as_ref().and_then(|field| images(field, repository.as_ref()));
     let unlabelled_tags = map.or("unlabelledTags", UnlabelledTags::Refuse, |field| {
         field.choice(&[("refuse", UnlabelledTags::Refuse), ("trustHead", UnlabelledTags::TrustHead)])
     });
@@ -172,16 +175,8 @@ fn build(field: &Field<'_>) -> Option<Build> {
     })
 }
 
-fn repository(field: &Field<'_>) -> Option<Repo> {
-    let what = "a repository as `owner/name`";
-    if field.text(what)?.contains('*') {
-        field.error("patterns are not supported yet; expected a repository as `owner/name`");
-        return None;
-    }
-    field.parse(what)
-}
-
-fn images(field: &Field<'_>) -> Option<Vec<ImageSpec>> {
+/// Where it is not known which repositories there are, nothing is said of their images.
+fn images(field: &Field<'_>, repository: Option<&Repositories>) -> Option<Vec<ImageTemplate>> {
     let map = field.map("a map with at least one image")?;
     let images = all(map.named().map(|(key, field)| {
         check_key(&map, key);
@@ -189,32 +184,40 @@ fn images(field: &Field<'_>) -> Option<Vec<ImageSpec>> {
             map.key_error(key, format_args!("no image can have this key: `{{{key}}}` is a placeholder of `outputs`"));
         }
         let candidates = if field.is_list() {
-            all(field.list("a list of images")?.iter().map(candidate))?
+            all(field.list("a list of images")?.iter().map(|field| candidate(field, repository)))?
         } else {
-            vec![candidate(&field)?]
+            vec![candidate(&field, repository)?]
         };
         if candidates.is_empty() {
             field.error("expected at least one image as `host/name:tag-template`");
             return None;
         }
-        Some(ImageSpec { key: key.to_owned(), candidates })
+        Some(ImageTemplate { key: key.to_owned(), candidates })
     }))?;
     if images.is_empty() {
         field.error("expected at least one image");
         return None;
     }
     check_one_commit(field, &images);
+    if matches!(repository, Some(Repositories::Fitting(_))) && !images.iter().any(ImageTemplate::names_repository) {
+        field.warn("no image has `{repo}` in its name: all repositories of the pattern share these");
+    }
     Some(images)
 }
 
-fn candidate(field: &Field<'_>) -> Option<(ImageName, TagTemplate)> {
+fn candidate(field: &Field<'_>, repository: Option<&Repositories>) -> Option<(NameTemplate, TagTemplate)> {
     let text = field.text("an image as `host/name:tag-template`")?;
     let refuse = |error| field.error(format_args!("`{}`: {error}", excerpt(text)));
-    ImageSpec::candidate(text).map_err(refuse).ok()
+    let (name, tag) = ImageTemplate::candidate(text).map_err(refuse).ok()?;
+    if let Some(Err(error)) = repository.map(|repository| name.of(repository.example())) {
+        field.error(format_args!("`{}`: {error}", excerpt(text)));
+        return None;
+    }
+    Some((name, tag))
 }
 
 /// A set is of one commit only if all its images name the head, or all the test merge. A moving tag may do either.
-fn check_one_commit(field: &Field<'_>, images: &[ImageSpec]) {
+fn check_one_commit(field: &Field<'_>, images: &[ImageTemplate]) {
     let only = |names: Names| {
         images.iter().find(|image| image.candidates.iter().all(|(_, template)| template.names() == names))
     };

@@ -42,7 +42,9 @@ use self::{
     read::{Field, Report},
     tree::At,
 };
-use crate::domain::{ImageSpec, Inputs, OutputTemplate, PluginPath, PluginTimeout, Repo, Selector, ServicePort};
+use crate::domain::{
+    ImageTemplate, Inputs, OutputTemplate, PluginPath, PluginTimeout, Repositories, Selector, ServicePort,
+};
 
 /// A complete configuration with a comment at every key.
 pub const EXAMPLE: &str = include_str!("example.yaml");
@@ -337,10 +339,10 @@ pub struct Refresh {
 /// Where the last green build is looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Build {
-    /// The repository on GitHub.
-    pub repository: Repo,
+    /// The repository on GitHub, or those that fit a pattern.
+    pub repository: Repositories,
     /// The images, in the file's order; at least one.
-    pub images: Vec<ImageSpec>,
+    pub images: Vec<ImageTemplate>,
     /// What a moving tag without a revision label proves.
     pub unlabelled_tags: UnlabelledTags,
     /// What is green.

@@ -307,12 +307,13 @@ struct Refresh {
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 struct Build {
-    /// The repository on GitHub.
-    #[schemars(extend("pattern" = "^[^/*]+/[^/*]+$", "examples" = ["myorg/myrepo"]))]
+    /// The repository on GitHub; or a pattern with `*` in the name: then each question says which by its parameter
+    /// `repository`.
+    #[schemars(extend("pattern" = "^[^/*]+/[^/]+$", "examples" = ["myorg/myrepo", "myorg/*", "myorg/app-*"]))]
     repository: String,
     /// The images by the key of the answer that gets their digest. Each is `host/name:tag-template`, or a list of
     /// such, tried in order. Placeholders: `{sha} {sha7} {sha8} {sha12} {merge_sha} {merge_sha7} {number} {branch}
-    /// {branch:docker} {branch:gitlab} {branch:argo}`.
+    /// {branch:docker} {branch:gitlab} {branch:argo}`; in the name `{owner} {repo}`.
     #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": KEY_PATTERN }))]
     images: BTreeMap<String, Image>,
     /// What an image proves that was found under a moving tag and has no label `org.opencontainers.image.revision`.

@@ -257,7 +257,7 @@ fn images_that_can_never_be_found_are_refused() {
         ("ghcr.io/myorg/front:-{sha}", "it can never be a legal tag: a tag cannot start with `-`"),
         ("ghcr.io/myorg/front:{sha", "`{` without its partner in `{sha`"),
         ("ghcr.io/myorg/front:{sha}-{merge_sha}", "a tag names the commit or its test merge, not both"),
-        ("ghcr.io/{owner}/front:{sha}", "placeholders are allowed in the tag only"),
+        ("ghcr.io/{sha}/front:{sha}", "before the tag there can be `{owner}` and `{repo}` only, and none in the host"),
         ("ghcr.io/myorg/front", "expected `host/name:tag-template`, got no tag template"),
         ("front:{sha}", "expected an image as `host/name`, got `front:{sha}`"),
     ] {
@@ -347,10 +347,50 @@ fn keys_are_shown_as_they_are_but_harmless() {
 #[test]
 fn what_comes_later_is_not_unknown() {
     assert_eq!(error("", "ops: { explain: token }"), "c:9:8: ops.explain: not supported yet");
+}
+
+#[test]
+fn a_pattern_stands_in_the_name_and_images_are_named_by_it() {
+    let read = |repository: &str, image: &str| {
+        let text = SMALL.replace("myorg/myrepo", repository).replace("ghcr.io/myorg/front:sha-{sha}", image);
+        let (config, warnings) = Config::parse(&text, "c").unwrap();
+        let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+        (config.generators["preview"].build.clone().unwrap(), warnings)
+    };
+    let (build, warnings) = read("myorg/app-*", "ghcr.io/{owner}/{repo}-front:sha-{sha}");
+    let Repositories::Fitting(pattern) = &build.repository else { panic!("{build:?}") };
+    let repo = "MyOrg/App-Shop".parse().unwrap();
+    assert!(pattern.fits(&repo));
+    assert_eq!(build.images[0].of(&repo).unwrap().candidates[0].0.to_string(), "ghcr.io/myorg/app-shop-front");
+    assert_eq!(warnings, [""; 0]);
+    // One repository may be written so, too.
+    let (build, warnings) = read("MyOrg/myrepo", "ghcr.io/{owner}/{repo}:sha-{sha}");
+    let image = build.images[0].of(build.repository.example()).unwrap();
+    assert_eq!(image.candidates[0].0.to_string(), "ghcr.io/myorg/myrepo");
+    assert_eq!(warnings, [""; 0]);
+    let (_, warnings) = read("myorg/*", "ghcr.io/{owner}/front:sha-{sha}");
+    let shared = "c:8:9: generators.preview.build.images: no image has `{repo}` in its name: all repositories of the \
+                  pattern share these";
+    assert_eq!(warnings, [shared]);
+
+    for bad in ["\"*/*\"", "\"*/app\"", "my*/app", "myorg/*/x", "\"*\"", "myorg/a?*"] {
+        let text = bad.trim_matches('"');
+        assert_eq!(
+            error("myorg/myrepo", bad),
+            format!(
+                "c:6:19: generators.preview.build.repository: expected a pattern as `owner/*` or `owner/prefix-*`, with \
+                 `*` in the name only, got `{text}`"
+            )
+        );
+    }
+    // An owner whose name no image can have.
+    let text = SMALL.replace("myorg/myrepo", "my_/*").replace("ghcr.io/myorg/", "ghcr.io/{owner}/");
     assert_eq!(
-        error("myorg/myrepo", "myorg/*"),
-        "c:6:19: generators.preview.build.repository: patterns are not supported yet; expected a repository as \
-         `owner/name`"
+        errors(&text),
+        [
+            "c:8:22: generators.preview.build.images.digestFront: `ghcr.io/{owner}/front:sha-{sha}`: expected an image as \
+          `host/name`, got `ghcr.io/my_/front`"
+        ]
     );
 }
 

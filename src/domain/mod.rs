@@ -10,6 +10,7 @@ mod allowed;
 mod answer;
 mod checks;
 mod image;
+mod image_template;
 mod line;
 mod list;
 mod listing;
@@ -17,6 +18,7 @@ mod names;
 mod output;
 mod plugin;
 mod question;
+mod repositories;
 mod selector;
 mod slug;
 mod snapshot;
@@ -30,18 +32,20 @@ pub use self::{
     answer::{Answer, Build, BuiltImage, Images, Item, Standing, WhyNothing},
     checks::{Check, CheckState, Source},
     image::{Digest, ImageName, Tag},
+    image_template::{CandidateError, ImageTemplate, NameTemplate},
     line::{Chosen, Line, NoLine, choose, lines_of_name},
     list::{Contribution, List, Misfit, READY, TAKEN_KEYS, product, vanished},
     listing::{Listed, Listing},
     names::{Branch, CommitSha, NameError, Repo, excerpt, looks_unrendered},
     output::{OutputContext, OutputImage, OutputTemplate},
     plugin::{Inputs, PluginPath, PluginTimeout, SecretKey, ServicePort, is_label},
-    question::{Question, QuestionError, inputs, wants_all},
+    question::{Question, QuestionError, inputs, repository, wants_all},
+    repositories::{RepoPattern, Repositories},
     selector::{Condition, Requirement, Selector},
     slug::Slug,
     snapshot::{Commit, CommitFacts, Commits, Pull, Repository, Snapshot, Tip},
     statement::{Dialect, Statement, StatementError},
-    template::{CandidateError, IllegalTag, ImageSpec, Names, TagContext, TagTemplate, TemplateError, Unrenderable},
+    template::{IllegalTag, ImageSpec, Names, TagContext, TagTemplate, TemplateError, Unrenderable},
     verdict::{CheckPattern, CiPolicy, GreenBuild, JudgedCheck, Pending, ReadTime, Role, Verdict, judge, roles},
     walk::{Chain, ChainEnd, Route, chain},
 };

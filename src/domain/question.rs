@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::{Branch, CommitSha, excerpt, looks_unrendered};
+use super::{Branch, CommitSha, NameError, Repo, excerpt, looks_unrendered};
 
 /// A question about one branch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,10 +43,20 @@ impl Question {
         let branch = branch(parameters)?;
         let number = number(parameters, &branch)?;
         let head_sha = head_sha(parameters)?;
-        if parameters.contains_key("repository") {
-            return Err(QuestionError::new("repository", "the repository is the generator's; remove this parameter"));
-        }
         Ok(Self { application_set: application_set.to_owned(), branch, number, head_sha })
+    }
+}
+
+/// The repository that a question names, if it names one.
+pub fn repository(parameters: &Map<String, Value>) -> Result<Option<Repo>, QuestionError> {
+    let error = |problem: String| Err(QuestionError::new("repository", problem));
+    match parameters.get("repository") {
+        None => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => error("is empty".to_owned()),
+        Some(Value::String(text)) if text.contains("<no value>") => error(NO_VALUE.to_owned()),
+        Some(Value::String(text)) if text.contains("{{") => error(unrendered(text)),
+        Some(Value::String(text)) => text.parse().map(Some).or_else(|wrong: NameError| error(wrong.to_string())),
+        Some(_) => error("must be a string".to_owned()),
     }
 }
 
@@ -239,10 +249,39 @@ mod tests {
             (json!({"branch": "b", "head_sha": "abc1234"}), "head_sha"),
             (json!({"branch": "b", "head_sha": "{{head_sha}}"}), "head_sha"),
             (json!({"branch": "b", "head_sha": 1}), "head_sha"),
-            (json!({"branch": "b", "repository": "a/b"}), "repository"),
         ] {
             let error = parse(&parameters).unwrap_err();
             assert!(error.starts_with(&format!("input.parameters.{parameter}: ")), "{parameters}: {error}");
+        }
+    }
+    #[test]
+    fn a_repository_is_named_whole_or_not_at_all() {
+        let named = |value: &Value| {
+            let parameters = json!({ "repository": value });
+            repository(parameters.as_object().unwrap()).map_err(|error| error.to_string())
+        };
+        assert_eq!(repository(&Map::new()), Ok(None));
+        assert_eq!(named(&json!("myorg/App")), Ok(Some("myorg/app".parse().unwrap())));
+        let unrendered = |text: &str| {
+            format!(
+                "is the template `{text}`, which nobody rendered: with goTemplate write `{{{{.name}}}}`, without it \
+                 `{{{{name}}}}`, inside a matrix"
+            )
+        };
+        for (value, problem) in [
+            (json!(""), "is empty".to_owned()),
+            (json!("<no value>"), NO_VALUE.to_owned()),
+            (json!("myorg/<no value>"), NO_VALUE.to_owned()),
+            (json!("{{repository}}"), unrendered("{{repository}}")),
+            (json!("myorg/{{ .repository }}"), unrendered("myorg/{{ .repository }}")),
+            (json!("app"), "expected a repository as `owner/name`, got `app`".to_owned()),
+            (json!("myorg/*"), "expected a repository as `owner/name`, got `myorg/*`".to_owned()),
+            (json!("myorg/../x"), "expected a repository as `owner/name`, got `myorg/../x`".to_owned()),
+            (json!("myorg/a?b"), "expected a repository as `owner/name`, got `myorg/a?b`".to_owned()),
+            (json!(null), "must be a string".to_owned()),
+            (json!(["myorg/app"]), "must be a string".to_owned()),
+        ] {
+            assert_eq!(named(&value), Err(format!("input.parameters.repository: {problem}")), "{value}");
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Tag templates: under which tags the images of a commit are looked for.
 //!
 //! ```text
-//! ghcr.io/myorg/front:sha-{sha7}      ImageSpec::candidate → (ImageName, TagTemplate)
+//! ghcr.io/myorg/front:sha-{sha7}      ImageTemplate::candidate → (NameTemplate, TagTemplate)
 //!                                     TagTemplate::render(TagContext) → Tag | Unrenderable
 //! ```
 //!
-//! Placeholders stand in the tag alone, and what was rendered is parsed as a [`Tag`] again: nothing that a branch's
+//! Nothing of a branch stands before the tag, and what was rendered is parsed as a [`Tag`] again: nothing that a branch's
 //! name contains can reach another repository or registry. What can never be a legal tag is refused when the template
 //! is parsed; what a branch's name makes illegal is [`Unrenderable`].
 
@@ -13,7 +13,7 @@ use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-use super::{Branch, CommitSha, ImageName, NameError, Slug, Tag, excerpt};
+use super::{Branch, CommitSha, ImageName, Slug, Tag, excerpt};
 
 /// The longest tag.
 const TAG_MAX: usize = 128;
@@ -25,40 +25,6 @@ pub struct ImageSpec {
     pub key: String,
     /// Images and tag templates, tried in order.
     pub candidates: Vec<(ImageName, TagTemplate)>,
-}
-
-impl ImageSpec {
-    /// Parses one candidate, `host/name:tag-template`.
-    pub fn candidate(text: &str) -> Result<(ImageName, TagTemplate), CandidateError> {
-        // The first `:` may be the host's port: the tag follows the one in the name.
-        let colon = text.find('/').and_then(|slash| Some(slash + text[slash..].find(':')?));
-        let (name, template) = match colon {
-            Some(colon) => (&text[..colon], Some(&text[colon + 1..])),
-            None => (text, None),
-        };
-        if name.contains(['{', '}']) {
-            return Err(CandidateError::Placeholder);
-        }
-        let name = name.parse()?;
-        Ok((name, TagTemplate::parse(template.ok_or(CandidateError::NoTag)?)?))
-    }
-}
-
-/// Why a text is no candidate of an image.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum CandidateError {
-    /// Nothing after the name.
-    #[error("expected `host/name:tag-template`, got no tag template")]
-    NoTag,
-    /// A placeholder before the tag.
-    #[error("placeholders are allowed in the tag only")]
-    Placeholder,
-    /// The part before the tag.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// The tag template.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
 }
 
 /// A tag with placeholders.

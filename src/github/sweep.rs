@@ -64,6 +64,9 @@ pub enum How {
     Renewed,
 }
 
+/// Of how many repositories something is remembered at least.
+const MOST_WAYS: usize = 1000;
+
 /// What is on its way, by repository.
 #[derive(Debug, Default)]
 pub(super) struct OnItsWay(Mutex<HashMap<Repo, watch::Sender<Way>>>);
@@ -94,11 +97,24 @@ impl Way {
     }
 }
 
+/// Whether somebody brings something, or waits for it.
+fn is_busy(way: &watch::Sender<Way>) -> bool {
+    let state = way.borrow();
+    way.receiver_count() > 0 || state.sweep.is_some() || !state.promised.is_empty()
+}
+
 impl OnItsWay {
     fn of(&self, repo: &Repo) -> watch::Sender<Way> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(way) = all.get(repo) {
             return way.clone();
+        }
+        if all.len() >= MOST_WAYS {
+            // Of what was not there, nothing was listed.
+            all.retain(|_, way| is_busy(way) || way.borrow().listing.is_some());
+        }
+        if all.len() >= MOST_WAYS {
+            all.retain(|_, way| is_busy(way));
         }
         let way = watch::Sender::default();
         all.insert(repo.clone(), way.clone());
@@ -399,4 +415,24 @@ impl Drop for Promise {
 /// What is cached by: how many commits are read at once is no part of what is asked.
 pub(super) fn key(ask: &Ask) -> (Repo, By) {
     (ask.repo.clone(), ask.by.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ever_new_names_are_not_remembered_for_good() {
+        let ways = OnItsWay::default();
+        let of = |number: usize| ways.of(&format!("myorg/{number}").parse().unwrap());
+        let waited_for = of(0).subscribe();
+        let swept = of(1);
+        swept.send_modify(|way| way.sweep = Some(Moment::START));
+        for number in 2..5000 {
+            of(number);
+            assert!(ways.0.lock().unwrap().len() <= MOST_WAYS, "{number}");
+        }
+        assert!(waited_for.same_channel(&of(0).subscribe()));
+        assert!(swept.same_channel(&of(1)));
+    }
 }

@@ -149,6 +149,7 @@ mod tests {
         Metrics::new(Watched {
             counts: BTreeMap::new(),
             generators: BTreeMap::new(),
+            families: BTreeMap::new(),
             github: None,
             registries: Arc::new(Registries::new(Vec::new(), Arc::clone(&clock)).unwrap()),
             ledger: Ledger::new(options, clock),

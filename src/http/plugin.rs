@@ -23,7 +23,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     domain::{ApplicationSets, Question, QuestionError, excerpt, wants_all},
-    generator::{Answered, Generator, PlainGenerator},
+    generator::{Answered, Lines, PlainGenerator},
     metrics::{Counts, Outcome},
 };
 
@@ -46,7 +46,7 @@ pub struct Plugin {
 #[derive(Clone, Debug)]
 pub enum Served {
     /// One with a build part.
-    Lines(Arc<Generator>),
+    Lines(Lines),
     /// One without.
     Plain(Arc<PlainGenerator>),
 }
@@ -141,10 +141,10 @@ impl Plugin {
         let token = authorize(own_tokens.unwrap_or(&self.tokens), request.headers())?;
         let behind = generator?;
         let body = body::read(request.into_body(), &self.clock).await?;
-        if let Served::Lines(generator) = &behind.served
-            && let Some(ready) = behind.warm.get(&body, generator)
+        if let Served::Lines(lines) = &behind.served
+            && let Some(ready) = behind.warm.get(&body, lines)
         {
-            tracing::debug!(generator = %generator.name(), standing = %ready.standing(), "answered as before");
+            tracing::debug!(generator = %lines.name(), standing = %ready.standing(), "answered as before");
             behind.counts.again(ready.standing());
             return Ok(ready);
         }
@@ -157,7 +157,7 @@ impl Plugin {
         let began = self.clock.now();
         let Behind { served, door, warm, counts } = behind;
         let outcome = match (served, self.pace.look(token)) {
-            (Served::Lines(generator), Ok(())) => self.look(generator, (door, warm, counts), body).await,
+            (Served::Lines(lines), Ok(())) => self.look(lines, (door, warm, counts), body).await,
             (Served::Plain(generator), Ok(())) => ask_parts(generator, door, body).await,
             (served, Err(wait)) => served.known(door, body).await?.ok_or(Problem::TooOften(wait)),
         };
@@ -173,12 +173,13 @@ impl Plugin {
     /// What is not known to be still so is looked at.
     async fn look(
         &self,
-        generator: &Arc<Generator>,
+        lines: &Lines,
         (door, warm, counts): (&Door, &Warm, &Counts),
         body: &[u8],
     ) -> Result<Ready, Problem> {
         let request = body::Request::parse(body)?;
         door.admit(&request)?;
+        let generator = lines.meant(&request.parameters).map_err(Problem::Refused)?;
         if wants_all(&request.parameters).map_err(bad)? {
             let answered = generator.answer_all(&request.application_set_name, &request.parameters);
             let Answered { answer, .. } = answered.await.map_err(Problem::Refused)?;
@@ -231,10 +232,11 @@ impl Served {
     /// What is known without a look, if anything is.
     async fn known(&self, door: &Door, body: &[u8]) -> Result<Option<Ready>, Problem> {
         let answer = match self {
-            Self::Lines(generator) => {
+            Self::Lines(lines) => {
                 let request = body::Request::parse(body)?;
                 door.admit(&request)?;
                 let (set, parameters) = (&request.application_set_name, &request.parameters);
+                let generator = lines.meant(parameters).map_err(Problem::Refused)?;
                 if wants_all(parameters).map_err(bad)? {
                     generator.known_all(set, parameters).await
                 } else {
@@ -252,7 +254,7 @@ impl Served {
 
     fn name(&self) -> &Arc<str> {
         match self {
-            Self::Lines(generator) => generator.name(),
+            Self::Lines(lines) => lines.name(),
             Self::Plain(generator) => generator.name(),
         }
     }

@@ -59,7 +59,7 @@ impl Problem {
     fn status(&self) -> StatusCode {
         match self {
             Self::BadQuestion(_) | Self::Refused(Refusal::Bad(_)) => StatusCode::BAD_REQUEST,
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Forbidden(_) | Self::Refused(Refusal::Elsewhere(_)) => StatusCode::FORBIDDEN,
             Self::NoSuchPath(_) => StatusCode::NOT_FOUND,
             Self::NotPost => StatusCode::METHOD_NOT_ALLOWED,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,

@@ -17,7 +17,7 @@ use std::{
 use super::reply::Ready;
 use crate::{
     clock::Moment,
-    generator::{Generator, Repeat},
+    generator::{Lines, Repeat},
 };
 
 /// The longest question that is kept: far above Argo CD's, whose longest part is a branch.
@@ -38,11 +38,11 @@ pub(super) struct Warm(RwLock<Shelves<Arc<(Ready, Repeat)>>>);
 
 impl Warm {
     /// The answer to these bytes, if it may be given again.
-    pub(super) fn get(&self, question: &[u8], generator: &Generator) -> Option<Ready> {
+    pub(super) fn get(&self, question: &[u8], lines: &Lines) -> Option<Ready> {
         // Nearly all are on the young shelf, where many may look at once.
         let young = self.0.read().unwrap_or_else(PoisonError::into_inner).young(question);
         let known = young.or_else(|| self.shelves().find(question))?;
-        generator.repeats(&known.1).then(|| known.0.clone())
+        lines.repeats(&known.1).then(|| known.0.clone())
     }
 
     /// Keeps an answer to these bytes.

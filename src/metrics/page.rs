@@ -10,7 +10,13 @@ use prometheus_client::{
 };
 
 use super::Counts;
-use crate::{generator::Generator, github::GitHub, ledger::Ledger, registry::Registries, upstream::Service};
+use crate::{
+    generator::{Family, Generator},
+    github::GitHub,
+    ledger::Ledger,
+    registry::Registries,
+    upstream::Service,
+};
 
 /// What is looked at.
 #[derive(Clone, Debug)]
@@ -19,6 +25,8 @@ pub struct Watched {
     pub counts: BTreeMap<Arc<str>, Arc<Counts>>,
     /// The generators that keep lines fresh.
     pub generators: BTreeMap<Arc<str>, Arc<Generator>>,
+    /// Those of many repositories.
+    pub families: BTreeMap<Arc<str>, Arc<Family>>,
     /// GitHub, where it is asked.
     pub github: Option<Arc<GitHub>>,
     /// The registries.
@@ -94,6 +102,7 @@ impl Watched {
         }
         let (name, help) = ("hot_lines", "Lines that are kept fresh ahead of their questions");
         let lines = self.generators.iter().map(|(name, generator)| (name, count(generator.hot_lines())));
+        let lines = lines.chain(self.families.iter().map(|(name, family)| (name, count(family.hot_lines()))));
         let mut of = page.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for (generator, lines) in lines {
             gauge(&mut of, &[("generator", generator)], lines)?;

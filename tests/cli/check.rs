@@ -107,3 +107,18 @@ async fn upstreams_that_are_down() {
     let done = stage.run(&["check"]).ended(5);
     assert_eq!(wrong(&done).len(), 3, "{}", done.stdout);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hangs_on_the_repository_is_named_and_not_looked_up() {
+    let stage = Stage::new().await;
+    let text = stage.config().replace(&format!("repository: {REPO}"), "repository: myorg/my*");
+    stage.configure(&text.replace("/myorg/front:", "/{owner}/{repo}-front:"));
+    stage.sim.reset_counts();
+    let done = stage.run(&["check"]).ended(0);
+    done.says(
+        "note     GitHub myorg/my*: which repositories there are is not looked up; `lastgreen resolve --repository",
+    );
+    done.says(&format!("ok       {}/myorg/back: can be read anonymously", stage.sim.registry_host()));
+    assert!(!done.stdout.contains("front"), "{}", done.stdout);
+    assert_eq!(stage.sim.counts().github(), 0);
+}

@@ -104,3 +104,19 @@ async fn the_story_goes_to_standard_error() {
         assert!(done.stderr.contains(part), "no `{part}` in {}", done.stderr);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generator_for_a_pattern_is_told_the_repository() {
+    let stage = Stage::new().await;
+    stage.reconfigure(&format!("repository: {REPO}"), "repository: myorg/my*");
+    let expected = json!({"output": {"parameters": [{"digestFront": stage.front, "digestBack": stage.back}]}});
+    let question = ["resolve", "--branch", "feature"];
+    let done = stage.run(&[&question[..], &["--repository", REPO]].concat()).ended(0);
+    assert_eq!(done.json(), expected);
+    stage.sim.reset_counts();
+    let done = stage.run(&question).ended(2);
+    assert!(done.stderr.starts_with("lastgreen: --repository: is missing"), "{}", done.stderr);
+    let done = stage.run(&[&question[..], &["--repository", "other/myrepo"]].concat()).ended(2);
+    assert_eq!(done.stderr, "lastgreen: --repository: this generator answers for `myorg/my*` only\n");
+    assert_eq!((stage.sim.counts().github(), stage.sim.counts().registry()), (0, 0));
+}

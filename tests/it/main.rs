@@ -17,5 +17,6 @@ mod input;
 mod lines;
 mod metrics;
 mod outages;
+mod patterns;
 mod walks;
 mod warm;

@@ -218,22 +218,9 @@ impl Stage {
         ask(self.router(), parameters).await
     }
 
-    /// Waits for an answer that tries again, letting just the time pass that it waits between its tries: at most two
-    /// seconds, and no exchange with an upstream has less time than three.
-    pub(crate) async fn until(&self, mut answer: tokio::task::JoinHandle<Reply>) -> Reply {
-        loop {
-            tokio::select! {
-                biased;
-                reply = &mut answer => {
-                    // Time that passes next must not run out for what is still under way.
-                    self.clock.idle().await;
-                    return reply.unwrap();
-                }
-                away = self.clock.sleeping_within(Duration::from_secs(2)) => self.clock.advance(away),
-            }
-            // Whoever was woken gets his turn.
-            tokio::task::yield_now().await;
-        }
+    /// Waits for an answer that tries again.
+    pub(crate) async fn until(&self, answer: tokio::task::JoinHandle<Reply>) -> Reply {
+        until(&self.clock, answer).await
     }
 
     /// Asks about a branch in a task of its own.
@@ -296,6 +283,24 @@ impl Stage {
         let counts = self.sim.counts();
         self.sim.reset_counts();
         counts
+    }
+}
+
+/// Waits for an answer that tries again, letting just the time pass that it waits between its tries: at most two
+/// seconds, and no exchange with an upstream has less time than three.
+pub(crate) async fn until(clock: &ManualClock, mut answer: tokio::task::JoinHandle<Reply>) -> Reply {
+    loop {
+        tokio::select! {
+            biased;
+            reply = &mut answer => {
+                // Time that passes next must not run out for what is still under way.
+                clock.idle().await;
+                return reply.unwrap();
+            }
+            away = clock.sleeping_within(Duration::from_secs(2)) => clock.advance(away),
+        }
+        // Whoever was woken gets his turn.
+        tokio::task::yield_now().await;
     }
 }
 
