@@ -13,12 +13,14 @@
 //! An empty list deletes a preview and a refusal freezes all of them, so both are given only where nothing better is
 //! true; before a refusal the time that is left is used to try again.
 
+mod book;
 mod item;
 
 use std::{sync::Arc, time::Duration};
 
 use thiserror::Error;
 
+pub use self::book::{About, Book, Noted, Seen, Stood};
 use self::item::images_of;
 use crate::{
     clock::{Moment, SharedClock},
@@ -59,6 +61,7 @@ pub struct Generator {
     options: GeneratorOptions,
     build: Arc<BuildPart>,
     ledger: Arc<Ledger>,
+    book: Book,
     clock: SharedClock,
 }
 
@@ -118,7 +121,7 @@ enum Decision {
 impl Generator {
     /// A generator with one build part.
     pub fn new(options: GeneratorOptions, build: BuildPart, ledger: Arc<Ledger>, clock: SharedClock) -> Self {
-        Self { options, build: Arc::new(build), ledger, clock }
+        Self { options, build: Arc::new(build), ledger, book: Book::default(), clock }
     }
 
     /// Its name.
@@ -132,8 +135,34 @@ impl Generator {
         now <= repeat.until && self.ledger.is_unchanged(repeat.epoch, now)
     }
 
-    /// Answers a question in time.
+    /// What it is told by the configuration.
+    pub fn options(&self) -> &GeneratorOptions {
+        &self.options
+    }
+
+    /// What it looks at.
+    pub fn build(&self) -> &BuildPart {
+        &self.build
+    }
+
+    /// What it answered last.
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// Answers a question in time, and notes what it answered.
     pub async fn answer(self: &Arc<Self>, question: &Question) -> Result<Answered, Refusal> {
+        let mut seen = None;
+        let answered = self.answer_by_the_table(question, &mut seen).await;
+        self.book.note(question, seen, answered.as_ref().map(|answered| &answered.answer), self.clock.now());
+        answered
+    }
+
+    async fn answer_by_the_table(
+        self: &Arc<Self>,
+        question: &Question,
+        seen: &mut Option<Seen>,
+    ) -> Result<Answered, Refusal> {
         let deadline = self.clock.now() + self.options.answer_within;
         // What the upstreams do not say by then is unknown; what is left is for the ledger.
         let last_word = self.clock.now() + self.options.answer_within.mul_f64(0.9);
@@ -144,6 +173,7 @@ impl Generator {
             // What is recorded from here on may be news to this answer.
             let epoch = self.ledger.epoch();
             let resolution = self.resolve_by(question, last_word).await?;
+            *seen = Some(Seen::of(&resolution));
             let (reason, again_at) = match self.decide(question, resolution, deadline).await {
                 Decision::Answer { answer, good_until } => {
                     let repeat = Repeat { until: good_until, epoch };

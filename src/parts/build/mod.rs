@@ -36,8 +36,8 @@ pub use self::{
 use self::{hot::Hot, images::ImageFinder, line::{MeantLine, Reading}, sightings::Sightings, stillness::Stillness, walk::View};
 use crate::{
     clock::{Moment, SharedClock},
-    domain::{ChainEnd, CiPolicy, ImageSpec, NoLine, Question, QuestionError, Repo},
-    github::{Ask, GitHub},
+    domain::{Branch, ChainEnd, CiPolicy, ImageSpec, NoLine, Question, QuestionError, Repo},
+    github::{Ask, By, GitHub},
     ledger::Ledger,
     registry::Registries,
 };
@@ -118,6 +118,17 @@ impl BuildPart {
     /// The repository.
     pub fn repository(&self) -> &Repo {
         &self.options.repository
+    }
+
+    /// What it is told by the configuration.
+    pub fn options(&self) -> &BuildOptions {
+        &self.options
+    }
+
+    /// When a line will be looked at before anybody asks for it, if it will: by the replica that leads.
+    pub fn next_look(&self, number: Option<u64>, branch: &Branch) -> Option<Moment> {
+        let by = number.map(By::Number).into_iter().chain([By::Branch(branch.clone())]);
+        by.filter_map(|by| self.hot.due(&by)).min()
     }
 
     /// Since when GitHub and the registries of all images are up, and neither limit nor refuse us, as far as is known;
