@@ -15,9 +15,10 @@ use crate::{
     clock::SharedClock,
     config::{self, Config},
     domain::{CheckPattern, CiPolicy},
+    explain::Explain,
     generator::{Generator, GeneratorOptions, Hold},
     github::{self, GitHub},
-    http::{self, Ops, Phase, Plugin, Tokens, reached},
+    http::{self, Explainer, Ops, Phase, Plugin, Tokens, Who, reached},
     ledger::{Ledger, LedgerOptions, Source},
     operator::Operator,
     parts::build::{BuildOptions, BuildPart},
@@ -55,6 +56,7 @@ pub struct App {
     pub background: Vec<Background>,
     plugin: Arc<Plugin>,
     ops_tokens: Option<Tokens>,
+    explainer: Option<Explainer>,
     drain_delay: Duration,
     clock: SharedClock,
 }
@@ -64,6 +66,7 @@ impl App {
     pub fn build(config: Config, clock: SharedClock) -> anyhow::Result<Self> {
         let forget_after = config.ledger.forget_after;
         let ledger = ledger(config.ledger, &clock);
+        let web = web(&config.github.api);
         let github = GitHub::new(github_options(config.github), Arc::clone(&clock)).context("cannot set up GitHub")?;
         let github = Arc::new(github);
         let registries = config.registries.into_iter().map(registry_options).collect();
@@ -93,9 +96,27 @@ impl App {
         let ops_tokens = config.ops.token_file.map(tokens);
         let tokens = tokens(config.token_file);
         let plugin = Arc::new(Plugin::new(generators.clone(), tokens, Arc::clone(&clock)));
+        let explain =
+            || Explain::new(generators.clone(), Arc::clone(&ledger), Some(Arc::clone(&github)), web, Arc::clone(&clock));
+        let explainer = match config.ops.explain {
+            config::Explain::Token => Some(Explainer::new(explain(), Who::HasToken)),
+            config::Explain::Open => Some(Explainer::new(explain(), Who::Anybody)),
+            config::Explain::Off => None,
+        };
         let drain_delay = config.drain_delay;
         let background = background(&ledger, &generators, forget_after, &clock);
-        Ok(Self { github, registries, ledger, generators, background, plugin, ops_tokens, drain_delay, clock })
+        Ok(Self {
+            github,
+            registries,
+            ledger,
+            generators,
+            background,
+            plugin,
+            ops_tokens,
+            explainer,
+            drain_delay,
+            clock,
+        })
     }
 
     /// What answers on the plugin's listener.
@@ -108,19 +129,26 @@ impl App {
         http::plugin_router(Arc::clone(&self.plugin))
     }
 
+    /// What answers on the operator's listener; whoever asks for it a second time gets it without tokens and pages.
+    pub fn ops_router(&mut self, phase: watch::Receiver<Phase>) -> Router {
+        let operator = Operator::new(Arc::clone(&self.ledger), Arc::clone(&self.clock));
+        let (tokens, explain) = (self.ops_tokens.take(), self.explainer.take());
+        http::ops_router(Arc::new(Ops { phase, tokens, operator, explain }))
+    }
+
     /// Serves both listeners until it is told to end, or until a background task dies, which is an error.
     ///
     /// At the end the plugin's listener goes first, then the background tasks, then the operator's listener. Whoever
     /// asks for the end a second time does not want to wait for the news to spread; nor does one who has gone away.
-    pub async fn run(self, plugin: TcpListener, ops: TcpListener, ends: mpsc::Receiver<End>) -> anyhow::Result<()> {
+    pub async fn run(mut self, plugin: TcpListener, ops: TcpListener, ends: mpsc::Receiver<End>) -> anyhow::Result<()> {
         let (phase, seen) = watch::channel(Phase::Serving);
-        let clock = || Arc::clone(&self.clock);
+        let shared = Arc::clone(&self.clock);
+        let clock = || Arc::clone(&shared);
         let drain = reached(seen.clone(), Phase::Draining);
         let service = self.plugin_service(seen.clone());
         let plugin = http::serve(plugin, service, clock(), drain, http::DRAIN);
         let over = reached(seen.clone(), Phase::Over);
-        let operator = Operator::new(Arc::clone(&self.ledger), clock());
-        let router = http::ops_router(Arc::new(Ops { phase: seen, tokens: self.ops_tokens, operator }));
+        let router = self.ops_router(seen);
         let ops = http::serve(ops, http::routed(router), clock(), over, OPS_DRAIN);
 
         let mut tasks = Tasks::start(self.background, clock());
@@ -225,6 +253,15 @@ async fn until_drain(
     }
     tracing::info!("ending: no more connections are taken; requests under way are finished");
     Ok(())
+}
+
+/// Where GitHub shows repositories to people, by its API's base.
+fn web(api: &str) -> Option<String> {
+    if api.eq_ignore_ascii_case("https://api.github.com") {
+        return Some("https://github.com".to_owned());
+    }
+    let host = api.strip_prefix("https://")?.strip_suffix("/api/v3")?;
+    Some(format!("https://{host}"))
 }
 
 fn github_options(config: config::GitHub) -> github::Options {

@@ -5,7 +5,7 @@ use std::{net::IpAddr, net::SocketAddr, num::NonZeroU32, time::Duration};
 use http::Uri;
 
 use super::{
-    Config, GitHub, GitHubAuth, Ledger, LedgerPlace, Ops, PaceConfig, Registry, RegistryAuth,
+    Config, Explain, GitHub, GitHubAuth, Ledger, LedgerPlace, Ops, PaceConfig, Registry, RegistryAuth,
     generator::generators,
     read::{Field, all},
 };
@@ -38,7 +38,7 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
     let listen_field = map.get("listen");
     let listen = listen_field.as_ref().map_or(Some(defaults::LISTEN.into()), address);
     let ops_field = map.get("ops");
-    let ops_default = Ops { listen: defaults::OPS_LISTEN.into(), token_file: None };
+    let ops_default = Ops { listen: defaults::OPS_LISTEN.into(), token_file: None, explain: Explain::Token };
     let ops = ops_field.as_ref().map_or(Some(ops_default), ops);
     let token_file = map.require("tokenFile", "the path of a file with the accepted tokens, one a line");
     let token_file = token_file.and_then(|field| field.file());
@@ -91,11 +91,13 @@ fn address(field: &Field<'_>) -> Option<SocketAddr> {
 }
 
 fn ops(field: &Field<'_>) -> Option<Ops> {
-    let mut map = field.map("a map with `listen` and `tokenFile`")?;
+    let mut map = field.map("a map with `listen`, `tokenFile` and `explain`")?;
     let listen = map.or("listen", defaults::OPS_LISTEN.into(), address);
     let token_file = map.maybe("tokenFile", Field::file);
-    map.finish(&["explain"]);
-    Some(Ops { listen: listen?, token_file: token_file? })
+    let words = [("token", Explain::Token), ("open", Explain::Open), ("off", Explain::Off)];
+    let explain = map.or("explain", Explain::Token, |field| field.choice(&words));
+    map.finish(&[]);
+    Some(Ops { listen: listen?, token_file: token_file?, explain: explain? })
 }
 
 fn default_ledger() -> Ledger {

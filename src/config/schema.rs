@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, js
 use serde_json::Value;
 
 use super::{
-    Forks, NoChecks, Skipped, UnlabelledTags, duration, file,
+    Explain, Forks, NoChecks, Skipped, UnlabelledTags, duration, file,
     generator::{self, KEY_PATTERN, NAME_PATTERN, WALK_MAX},
 };
 
@@ -97,6 +97,9 @@ struct Ops {
     /// changes.
     #[schemars(extend("examples" = ["/var/run/lastgreen/ops-token"]))]
     token_file: Option<String>,
+    /// Who may see at `/explain` why previews are as they are.
+    #[schemars(extend("default" = "token"))]
+    explain: Option<Explain>,
 }
 
 /// What was answered to whom.

@@ -1,7 +1,7 @@
 //! The operator's listener: health, and what was answered. Ready means: configured and listening; never that an upstream is well.
 //!
 //! Whatever changes something is a POST, and every POST needs a token of `ops.tokenFile`, whatever its path: a route
-//! that is added cannot be forgotten.
+//! that is added cannot be forgotten. Only below `/explain` there is another way, for people: see [`explain`].
 
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use axum::{
 use tokio::sync::watch;
 
 use super::{
+    explain::{self, Explainer},
     ledger,
     phase::Phase,
     reply::{self, Problem, Reply},
@@ -32,6 +33,8 @@ pub struct Ops {
     pub tokens: Option<Tokens>,
     /// The ledger, as an operator sees it.
     pub operator: Operator,
+    /// Why previews are as they are, unless nobody may see it.
+    pub explain: Option<Explainer>,
 }
 
 /// The routes of the operator's listener.
@@ -41,6 +44,7 @@ pub fn ops_router(ops: Arc<Ops>) -> Router {
         .route("/readyz", get(ready))
         .route("/ledger", get(ledger::show))
         .route("/ledger/forget", post(ledger::forget))
+        .merge(explain::routes(&ops))
         .fallback(nothing)
         .layer(middleware::from_fn_with_state(Arc::clone(&ops), guard))
         .with_state(ops)
@@ -61,7 +65,7 @@ async fn nothing(request: Request) -> Reply {
 /// Lets through what only looks, and what brings a token.
 async fn guard(State(ops): State<Arc<Ops>>, request: Request, next: Next) -> Response {
     let looks = matches!(*request.method(), Method::GET | Method::HEAD);
-    match if looks { Ok(()) } else { ops.authorize(&request) } {
+    match if looks || explain::admits(&ops, &request) { Ok(()) } else { ops.authorize(&request) } {
         Ok(()) => next.run(request).await,
         Err(problem) => reply::problem(&problem).into_response(),
     }
@@ -133,7 +137,7 @@ mod tests {
     #[tokio::test]
     async fn ready_until_the_end_begins_and_alive_to_its_end() {
         let (phase, seen) = watch::channel(Phase::Serving);
-        let ops = Arc::new(Ops { phase: seen, tokens: None, operator: operator() });
+        let ops = Arc::new(Ops { phase: seen, tokens: None, operator: operator(), explain: None });
         let ok = (StatusCode::OK, "ok\n".to_owned());
         for now in [Phase::Serving, Phase::Leaving, Phase::Draining, Phase::Over] {
             phase.send_replace(now);
@@ -159,6 +163,7 @@ mod tests {
             phase: watch::channel(Phase::Serving).1,
             tokens: Some(tokens(&folder)),
             operator: operator(),
+            explain: None,
         });
         for (authorization, why) in [
             (None, "no bearer token in its Authorization header"),
@@ -180,13 +185,13 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_token_file_nobody_may_change_anything() {
-        let ops = Arc::new(Ops { phase: watch::channel(Phase::Serving).1, tokens: None, operator: operator() });
+        let ops = Arc::new(Ops { phase: watch::channel(Phase::Serving).1, tokens: None, operator: operator(), explain: None });
         let (status, body) = ask(&ops, Method::POST, "/livez", Some("Bearer one")).await;
         assert_eq!(status, StatusCode::FORBIDDEN);
         assert!(body.contains("set `ops.tokenFile` in lastgreen's configuration"), "{body}");
         // And where the file cannot be read, nobody either: that is ours.
         let folder = tempfile::tempdir().unwrap();
-        let ops = Arc::new(Ops { phase: ops.phase.clone(), tokens: Some(tokens(&folder)), operator: operator() });
+        let ops = Arc::new(Ops { phase: ops.phase.clone(), tokens: Some(tokens(&folder)), operator: operator(), explain: None });
         let (status, body) = ask(&ops, Method::POST, "/livez", Some("Bearer one")).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(body.contains("its log says why"), "{body}");
