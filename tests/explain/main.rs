@@ -1,0 +1,11 @@
+//! `/explain`: who may see it, what it tells, as JSON and as a page, and how that looks in a browser.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod access;
+mod browser;
+mod chromium;
+mod contract;
+mod many;
+mod stage;
+mod stories;
