@@ -20,7 +20,7 @@ mod view;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use serde_json::Map;
 use thiserror::Error;
 use tokio::sync::Semaphore;
@@ -250,7 +250,8 @@ impl Now {
     /// A moment by the wall clock; the clock's beginning stands for none.
     fn wall(self, moment: Moment) -> Option<DateTime<Utc>> {
         let past = self.wall - delta(self.moment.since(moment));
-        (moment != Moment::START).then_some(past + delta(moment.since(self.moment)))
+        // What is shown has whole seconds.
+        (moment != Moment::START).then(|| (past + delta(moment.since(self.moment))).round_subsecs(0))
     }
 }
 

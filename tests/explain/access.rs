@@ -136,8 +136,8 @@ async fn a_new_look_takes_a_token_or_a_form_of_a_session() {
     assert!(out.contains("?form="));
     let reply = stage.send(Method::POST, &look, &[session, HTML], body).await;
     assert_eq!((reply.status.as_u16(), reply.header("location")), (303, "/explain?generator=preview&number=1&branch=feature"));
-    let (github, registry) = stage.asked();
-    assert!(github >= 1 && registry >= 2, "{github} {registry}");
+    // A digest that was found is a fact; what CI says is not.
+    assert_eq!(stage.asked(), (1, 0));
     let reply = stage.send(Method::POST, "/explain/look", &[bearer().as_pair()], body).await;
     assert_eq!((reply.status.as_u16(), reply.json()["story"]["source"].as_str()), (200, Some("look")));
 }

@@ -55,6 +55,7 @@ pub(super) fn frame(title: &str, visitor: Option<&Visitor>, refresh: &Refresh<'_
             }
             body data-refresh=[matches!(refresh, Refresh::Yes { .. }).then_some(REFRESH)] {
                 a.skip href="#main" { "Skip to the content" }
+                (super::text::shapes())
                 header.top {
                     a.brand href=(PATH) {
                         img src=(asset(ICON)) width="22" height="22" alt="";

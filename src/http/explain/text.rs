@@ -121,12 +121,33 @@ impl Shape {
         }
     }
 
-    /// Drawn.
+    fn id(self) -> &'static str {
+        match self {
+            Self::Tick => "tick",
+            Self::Pause => "pause",
+            Self::Ring => "ring",
+            Self::Question => "question",
+            Self::Cross => "cross",
+            Self::Dash => "dash",
+        }
+    }
+
+    /// Drawn, from [`shapes`].
     pub(super) fn drawn(self) -> Markup {
-        html! {
-            svg.shape viewBox="0 0 16 16" width="16" height="16" aria-hidden="true" focusable="false" {
-                circle.disc cx="8" cy="8" r="7.25" {}
-                path.mark d=(self.path()) {}
+        html! { svg.shape aria-hidden="true" { use href=(format!("#{}", self.id())) {} } }
+    }
+}
+
+/// All shapes, once a page: there may be hundreds of each.
+pub(super) fn shapes() -> Markup {
+    let all = [Shape::Tick, Shape::Pause, Shape::Ring, Shape::Question, Shape::Cross, Shape::Dash];
+    html! {
+        svg.shapes aria-hidden="true" {
+            @for shape in all {
+                symbol id=(shape.id()) viewBox="0 0 16 16" {
+                    circle.disc cx="8" cy="8" r="7.25" {}
+                    path.mark d=(shape.path()) {}
+                }
             }
         }
     }

@@ -139,7 +139,8 @@ impl BuildPart {
         Some(github.max(self.finder.registries.well_since(images)?))
     }
 
-    /// What the upstreams say to a question. `thorough` looks further where an image is missing, for people.
+    /// What the upstreams say to a question. `thorough`, for people, reads GitHub anew and looks further where an image is
+    /// missing.
     ///
     /// # Errors
     /// Only for a question that no pull request can cause.
@@ -158,7 +159,7 @@ impl BuildPart {
     async fn resolve_read(&self, question: &Question, thorough: bool) -> Result<(Resolution, Moment), QuestionError> {
         let asked = self.clock.now();
         // Final heads may be old; what turns out not to be final is looked at again, if memory is older than that.
-        let mut since = asked - self.options.settled;
+        let mut since = if thorough { asked } else { asked - self.options.settled };
         loop {
             let reading = match self.read(question, since).await {
                 Ok(reading) => reading,
