@@ -96,8 +96,9 @@ impl App {
         let ops_tokens = config.ops.token_file.map(tokens);
         let tokens = tokens(config.token_file);
         let plugin = Arc::new(Plugin::new(generators.clone(), tokens, Arc::clone(&clock)));
-        let explain =
-            || Explain::new(generators.clone(), Arc::clone(&ledger), Some(Arc::clone(&github)), web, Arc::clone(&clock));
+        let explain = || {
+            Explain::new(generators.clone(), Arc::clone(&ledger), Some(Arc::clone(&github)), web, Arc::clone(&clock))
+        };
         let explainer = match config.ops.explain {
             config::Explain::Token => Some(Explainer::new(explain(), Who::HasToken)),
             config::Explain::Open => Some(Explainer::new(explain(), Who::Anybody)),

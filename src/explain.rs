@@ -223,10 +223,10 @@ impl Explain {
     fn generator(&self, name: Option<&str>) -> Result<&Arc<Generator>, Unexplained> {
         let known = || self.generators.keys().map(|name| &**name).collect::<Vec<_>>().join(", ");
         match name {
-            Some(name) => self.generators.get(name).ok_or_else(|| Unexplained::NoSuchGenerator {
-                name: crate::domain::excerpt(name),
-                known: known(),
-            }),
+            Some(name) => self
+                .generators
+                .get(name)
+                .ok_or_else(|| Unexplained::NoSuchGenerator { name: crate::domain::excerpt(name), known: known() }),
             None => match (self.generators.first_key_value(), self.generators.len()) {
                 (Some((_, sole)), 1) => Ok(sole),
                 _ => Err(Unexplained::Unnamed(known())),

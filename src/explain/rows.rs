@@ -195,7 +195,10 @@ impl Line {
         };
         // A number is enough: the branch of a pull request may have been renamed.
         let by_branch = matches!(which.number, Number::Is(_))
-            || which.branch.as_deref().is_none_or(|wanted| self.branch.as_ref().is_some_and(|is| is.as_str() == wanted));
+            || which
+                .branch
+                .as_deref()
+                .is_none_or(|wanted| self.branch.as_ref().is_some_and(|is| is.as_str() == wanted));
         by_number && by_branch && which.repository_id.is_none_or(|wanted| self.repository_id == Some(wanted))
     }
 

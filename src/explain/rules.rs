@@ -73,7 +73,14 @@ mod tests {
         };
         use CheckState::{Failed, Passed, Pending as Waiting, Skipped};
         for (name, state, role, policy, effect, rule) in [
-            ("a", Passed, Role::Counts(Passed), &open, Effect::Passes, "`ci.require` names none, so every check counts"),
+            (
+                "a",
+                Passed,
+                Role::Counts(Passed),
+                &open,
+                Effect::Passes,
+                "`ci.require` names none, so every check counts",
+            ),
             ("a", Skipped, Role::Counts(Passed), &open, Effect::Passes, "every check counts; `ci.skipped: pass`"),
             ("build", Waiting, Role::Counts(Waiting), &strict, Effect::Waits, "required by `ci.require: CI / *`"),
             ("lint", Skipped, Role::Counts(Failed), &strict, Effect::Fails, "`ci.require: lint`; `ci.skipped: fail`"),

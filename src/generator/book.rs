@@ -249,11 +249,17 @@ mod tests {
             book.note(&question(1), Some(seen(Some(1))), Ok(&nothing(reason)), second(at));
         }
         let [(About::Line(_), noted)] = &book.all()[..] else { panic!("{:?}", book.all()) };
-        assert_eq!((noted.since, noted.at, &*noted.reason, noted.branch.as_str()), (second(20), second(40), "b", "head"));
+        assert_eq!(
+            (noted.since, noted.at, &*noted.reason, noted.branch.as_str()),
+            (second(20), second(40), "b", "head")
+        );
         let refusal = Refusal::Unavailable("GitHub is down".to_owned());
         book.note(&question(1), Some(seen(Some(1))), Err(&refusal), second(50));
         let [(_, noted)] = &book.all()[..] else { panic!("{:?}", book.all()) };
-        assert_eq!((noted.stood, noted.since, &*noted.reason), (Stood::Refused, second(50), "no answer yet: GitHub is down"));
+        assert_eq!(
+            (noted.stood, noted.since, &*noted.reason),
+            (Stood::Refused, second(50), "no answer yet: GitHub is down")
+        );
         let bad = Refusal::Bad(QuestionError::new("branch", "is empty"));
         book.note(&question(2), None, Err(&bad), second(60));
         assert_eq!(book.all().len(), 1);

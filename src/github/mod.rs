@@ -32,7 +32,8 @@ mod wire;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use self::{
-    address::Address, auth::Authority, credential::Resource, read::Reader, send::Sender, size::Sizes, sweep::OnItsWay, transport::Transport,
+    address::Address, auth::Authority, credential::Resource, read::Reader, send::Sender, size::Sizes, sweep::OnItsWay,
+    transport::Transport,
 };
 pub use self::{
     address::SetupError,

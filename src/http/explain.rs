@@ -246,8 +246,10 @@ fn refused(ops: &Ops, request: &Request, problem: &Problem, format: Format) -> R
     let plain = reply::problem(problem);
     if ops.tokens.is_none() || plain.status() != StatusCode::FORBIDDEN {
         let why = match ops.tokens {
-            None => "Nobody may see this: set `ops.tokenFile` in lastgreen's configuration to a file with a token, or \
-                     `ops.explain: open` to show it to whoever reaches this port.",
+            None => {
+                "Nobody may see this: set `ops.tokenFile` in lastgreen's configuration to a file with a token, or \
+                     `ops.explain: open` to show it to whoever reaches this port."
+            }
             Some(_) => "lastgreen cannot read its token file; its log says why.",
         };
         return html(plain.status(), page::message("Not to be seen", why, None));

@@ -185,13 +185,23 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_token_file_nobody_may_change_anything() {
-        let ops = Arc::new(Ops { phase: watch::channel(Phase::Serving).1, tokens: None, operator: operator(), explain: None });
+        let ops = Arc::new(Ops {
+            phase: watch::channel(Phase::Serving).1,
+            tokens: None,
+            operator: operator(),
+            explain: None,
+        });
         let (status, body) = ask(&ops, Method::POST, "/livez", Some("Bearer one")).await;
         assert_eq!(status, StatusCode::FORBIDDEN);
         assert!(body.contains("set `ops.tokenFile` in lastgreen's configuration"), "{body}");
         // And where the file cannot be read, nobody either: that is ours.
         let folder = tempfile::tempdir().unwrap();
-        let ops = Arc::new(Ops { phase: ops.phase.clone(), tokens: Some(tokens(&folder)), operator: operator(), explain: None });
+        let ops = Arc::new(Ops {
+            phase: ops.phase.clone(),
+            tokens: Some(tokens(&folder)),
+            operator: operator(),
+            explain: None,
+        });
         let (status, body) = ask(&ops, Method::POST, "/livez", Some("Bearer one")).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(body.contains("its log says why"), "{body}");

@@ -135,7 +135,10 @@ async fn a_new_look_takes_a_token_or_a_form_of_a_session() {
     assert_eq!(stage.asked(), (0, 0));
     assert!(out.contains("?form="));
     let reply = stage.send(Method::POST, &look, &[session, HTML], body).await;
-    assert_eq!((reply.status.as_u16(), reply.header("location")), (303, "/explain?generator=preview&number=1&branch=feature"));
+    assert_eq!(
+        (reply.status.as_u16(), reply.header("location")),
+        (303, "/explain?generator=preview&number=1&branch=feature")
+    );
     // A digest that was found is a fact; what CI says is not.
     assert_eq!(stage.asked(), (1, 0));
     let reply = stage.send(Method::POST, "/explain/look", &[bearer().as_pair()], body).await;
@@ -210,7 +213,10 @@ async fn every_response_is_kept_private_and_plain() {
                 if reply.status == 403 && method == Method::POST && path != "/explain/sign-in" {
                     continue;
                 }
-                assert!(policy.starts_with("default-src 'none'; style-src 'self'; script-src 'self'; "), "{path} {reply:?}");
+                assert!(
+                    policy.starts_with("default-src 'none'; style-src 'self'; script-src 'self'; "),
+                    "{path} {reply:?}"
+                );
                 assert!(policy.ends_with("; base-uri 'none'; frame-ancestors 'none'") && !policy.contains("unsafe"));
                 assert_eq!(reply.header("x-content-type-options"), "nosniff");
                 assert_eq!(reply.header("referrer-policy"), "no-referrer");

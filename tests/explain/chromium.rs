@@ -3,17 +3,22 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    time::{Duration, Instant},
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
+/// A browser that says nothing for so long has failed the test; nothing waits that long when all is well.
+const HUNG: Duration = Duration::from_mins(1);
+
 /// A browser with one page.
 pub(crate) struct Chromium {
     child: Child,
     input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    output: Receiver<Value>,
     session: String,
     next: u64,
     /// Events that came while an answer was waited for.
@@ -25,7 +30,9 @@ pub(crate) struct Chromium {
 pub(crate) fn installed() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let names = ["chromium", "chromium-browser", "google-chrome"];
-    std::env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name))).find(|program| program.is_file())
+    std::env::split_paths(&path)
+        .flat_map(|folder| names.map(|name| folder.join(name)))
+        .find(|program| program.is_file())
 }
 
 impl Chromium {
@@ -37,7 +44,12 @@ impl Chromium {
             .args(["-c", script])
             .arg(program)
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"])
-            .args(["--no-first-run", "--disable-extensions", "--disable-background-networking", "--remote-debugging-pipe"])
+            .args([
+                "--no-first-run",
+                "--disable-extensions",
+                "--disable-background-networking",
+                "--remote-debugging-pipe",
+            ])
             .args(["--force-color-profile=srgb", "--font-render-hinting=none", "--lang=en-GB"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("about:blank")
@@ -45,7 +57,17 @@ impl Chromium {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let (input, mut pipe) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let (said, output) = channel();
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            while pipe.read_until(0, &mut bytes).is_ok() && bytes.pop() == Some(0) {
+                if said.send(serde_json::from_slice(&bytes).unwrap()).is_err() {
+                    break;
+                }
+                bytes.clear();
+            }
+        });
         let (session, events) = (String::new(), Vec::new());
         let mut browser = Self { child, input, output, session, next: 1, events, _profile: profile };
         let targets = browser.call("Target.getTargets", json!({}));
@@ -69,8 +91,9 @@ impl Chromium {
         }
         self.input.write_all(message.to_string().as_bytes()).unwrap();
         self.input.write_all(b"\0").unwrap();
+        let asked = now();
         loop {
-            let message = self.read();
+            let message = self.read(asked);
             if message["id"] == id {
                 assert!(message.get("error").is_none(), "{method}: {message}");
                 return message["result"].clone();
@@ -79,21 +102,22 @@ impl Chromium {
         }
     }
 
-    fn read(&mut self) -> Value {
-        let mut bytes = Vec::new();
-        self.output.read_until(0, &mut bytes).unwrap();
-        assert!(bytes.pop() == Some(0), "the browser is gone");
-        serde_json::from_slice(&bytes).unwrap()
+    #[track_caller]
+    fn read(&mut self, since: Instant) -> Value {
+        // A page that refreshes itself always has something to say.
+        self.output.recv_timeout(HUNG.saturating_sub(since.elapsed())).expect("the browser hangs or is gone")
     }
 
     /// Waits for an event, of those that came already too.
+    #[track_caller]
     fn wait(&mut self, method: &str) {
+        let asked = now();
         loop {
             if let Some(at) = self.events.iter().position(|event| event["method"] == method) {
                 self.events.remove(at);
                 return;
             }
-            let event = self.read();
+            let event = self.read(asked);
             self.events.push(event);
         }
     }
@@ -164,6 +188,11 @@ impl Chromium {
         let result = self.call("Page.captureScreenshot", json!({ "format": "png", "captureBeyondViewport": true }));
         BASE64_STANDARD.decode(result["data"].as_str().unwrap()).unwrap()
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a browser has its own time")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 impl Drop for Chromium {

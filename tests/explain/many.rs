@@ -11,8 +11,8 @@ use std::{
 use lastgreen::{
     clock::Clock as _,
     domain::{
-        Answer, Branch, Build, BuiltImage, Check, CheckState, CiPolicy, Commit, CommitSha, Digest, Images, Line, Question,
-        ReadTime, Role, Source, Standing, Verdict, judge,
+        Answer, Branch, Build, BuiltImage, Check, CheckState, CiPolicy, Commit, CommitSha, Digest, Images, Line,
+        Question, ReadTime, Role, Source, Standing, Verdict, judge,
     },
     generator::Seen,
     ledger::{Candidate, LineKey},
@@ -59,7 +59,8 @@ async fn answer_all(stage: &Stage) {
     stage.pull(LINES + 1, "the-real-one", "a1");
     stage.built("a1");
     let question = |number, branch| Question { application_set: "set".to_owned(), branch, number, head_sha: None };
-    let resolution = stage.generator.explain(&question(Some(LINES + 1), "the-real-one".parse().unwrap())).await.unwrap();
+    let resolution =
+        stage.generator.explain(&question(Some(LINES + 1), "the-real-one".parse().unwrap())).await.unwrap();
     let item = stage.generator.item_of(&resolution).unwrap();
     let repository = resolution.line.unwrap().key.repository;
     let now = stage.clock.now();
@@ -115,7 +116,13 @@ async fn a_page_of_ten_thousand_lines() {
     let stage = Stage::new().await;
     answer_all(&stage).await;
     stage.asked();
-    for path in ["/explain", "/explain?sort=branch&page=50", "/explain?standing=held", "/explain?q=ticket-77+red", "/explain?number=777"] {
+    for path in [
+        "/explain",
+        "/explain?sort=branch&page=50",
+        "/explain?standing=held",
+        "/explain?q=ticket-77+red",
+        "/explain?number=777",
+    ] {
         let page = timed(path, || stage.page(path)).await;
         assert_eq!(page.status, 200);
         println!("{path}: {} bytes", page.text.len());

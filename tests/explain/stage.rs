@@ -8,14 +8,7 @@ use axum::{
     http::{HeaderMap, Method, Request, StatusCode, header},
 };
 use http_body_util::BodyExt as _;
-use lastgreen::{
-    app::App,
-    clock::ManualClock,
-    config::Config,
-    generator::Generator,
-    http::Phase,
-    ledger::Ledger,
-};
+use lastgreen::{app::App, clock::ManualClock, config::Config, generator::Generator, http::Phase, ledger::Ledger};
 use lastgreen_sim::{CheckRun, ImageSpec, PersonalToken, Pull, Sim, Status, World, sha};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -258,7 +251,11 @@ pub(crate) async fn of_everything() -> Stage {
         world.green(REPO, "d1");
         world.push(REPO, "feature/checkout-redesign", "c3", &[]);
         world.check(REPO, "c3", run("build", "success").workflow("CI"));
-        world.check(REPO, "c3", CheckRun::running("e2e (a rather long name, with a matrix: chrome, linux)", "in_progress"));
+        world.check(
+            REPO,
+            "c3",
+            CheckRun::running("e2e (a rather long name, with a matrix: chrome, linux)", "in_progress"),
+        );
     });
     stage.pass(60);
     for (branch, number, standing) in [

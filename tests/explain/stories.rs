@@ -39,7 +39,10 @@ async fn a_line_tells_how_it_came_to_this() {
     assert_eq!(shas, [sha("c3"), sha("c2"), sha("c1")]);
     let verdicts: Vec<_> = commits.iter().map(|commit| commit["verdict"].as_str().unwrap()).collect();
     assert_eq!(verdicts, ["pending", "red", "green"]);
-    assert_eq!((&commits[0]["isHead"], &commits[2]["isFound"], &commits[2]["isServed"]), (&json!(true), &json!(true), &json!(true)));
+    assert_eq!(
+        (&commits[0]["isHead"], &commits[2]["isFound"], &commits[2]["isServed"]),
+        (&json!(true), &json!(true), &json!(true))
+    );
     let every = "`ci.require` names none, so every check counts";
     for (name, said, effect, rule) in [
         ("build", "success", "passes", every),
@@ -50,10 +53,14 @@ async fn a_line_tells_how_it_came_to_this() {
         assert_eq!((&check["said"], &check["effect"], &check["rule"]), (&json!(said), &json!(effect), &json!(rule)));
     }
     // The failed check's rerun stands in the place of the first run, and what fails comes first.
-    let effects: Vec<_> = commits[1]["checks"].as_array().unwrap().iter().map(|check| check["effect"].clone()).collect();
+    let effects: Vec<_> =
+        commits[1]["checks"].as_array().unwrap().iter().map(|check| check["effect"].clone()).collect();
     assert_eq!(effects, ["fails", "passes", "passes", "none", "none"]);
     let looks = commits[2]["images"].as_array().unwrap();
-    assert!(looks.len() == 2 && looks.iter().all(|look| look["state"] == "found" && look["digest"].is_string()), "{looks:?}");
+    assert!(
+        looks.len() == 2 && looks.iter().all(|look| look["state"] == "found" && look["digest"].is_string()),
+        "{looks:?}"
+    );
 
     let page = stage.page("/explain?number=12").await;
     let text = words(&page.text);
@@ -88,9 +95,15 @@ async fn what_is_held_and_what_is_missing_is_told() {
     let text = words(&stage.page("/explain?number=9").await.text);
     assert!(text.contains("served for 4 h Answered before, and kept"), "{text}");
     let waiting = stage.look("/explain?number=14").await.json();
-    assert_eq!((&waiting["answer"]["standing"], &waiting["served"], &waiting["ledger"]), (&json!("not-yet"), &Value::Null, &json!("nothing")));
+    assert_eq!(
+        (&waiting["answer"]["standing"], &waiting["served"], &waiting["ledger"]),
+        (&json!("not-yet"), &Value::Null, &json!("nothing"))
+    );
     let image = &waiting["story"]["commits"][0]["images"][0];
-    assert_eq!((&image["state"], &image["text"], &image["digest"]), (&json!("absent"), &json!("is absent"), &Value::Null));
+    assert_eq!(
+        (&image["state"], &image["text"], &image["digest"]),
+        (&json!("absent"), &json!("is absent"), &Value::Null)
+    );
     let text = words(&stage.page("/explain?number=14").await.text);
     assert!(text.contains("is absent digestFront 127.0.0.1:"), "{text}");
     assert_eq!(stage.asked(), (0, 0));
@@ -116,7 +129,8 @@ async fn the_list_is_filtered_sorted_and_escaped() {
     }
     assert!(page.contains("fix/\\u{202e}niam-otni-egrem"));
     // The hostile branch has its own page, behind its own link.
-    let link = page.split("href=\"").map(|link| link.split('"').next().unwrap()).find(|link| link.contains("number=15"));
+    let link =
+        page.split("href=\"").map(|link| link.split('"').next().unwrap()).find(|link| link.contains("number=15"));
     let line = stage.page(&link.unwrap().replace("&amp;", "&")).await;
     assert_eq!(line.status, 200);
     assert!(words(&line.text).contains(&format!("{HOSTILE} #15")) && !line.text.contains("<img/"), "{}", line.text);
@@ -126,9 +140,7 @@ async fn the_list_is_filtered_sorted_and_escaped() {
 async fn a_new_look_is_told_apart_from_an_answer() {
     let stage = of_everything().await;
     let digests = stage.images("d1");
-    let look = async |body: &str| {
-        stage.send(Method::POST, "/explain/look", &[bearer().as_pair()], body).await
-    };
+    let look = async |body: &str| stage.send(Method::POST, "/explain/look", &[bearer().as_pair()], body).await;
     let seen = look("branch=chore/bump-dependencies&number=14").await.json();
     assert_eq!((&seen["story"]["source"], &seen["story"]["outcome"]), (&json!("look"), &json!("ready")));
     let image = &seen["story"]["commits"][0]["images"][1];
@@ -197,8 +209,16 @@ async fn of_several_lines_of_one_name_one_is_chosen() {
     let several = stage.look("/explain?branch=patch-1").await.json();
     assert_eq!(several["lines"].as_array().unwrap().len(), 2, "{several}");
     let text = words(&stage.page("/explain?branch=patch-1").await.text);
-    assert!(text.contains("Several lines have this name. Choose one.") && text.contains("#1 patch-1") && text.contains("#2 patch-1"), "{text}");
-    assert_eq!(stage.look("/explain?branch=patch-1&number=2").await.json()["answer"]["reason"], "the pull request comes from a fork, which this generator refuses (`forks: refuse`)");
+    assert!(
+        text.contains("Several lines have this name. Choose one.")
+            && text.contains("#1 patch-1")
+            && text.contains("#2 patch-1"),
+        "{text}"
+    );
+    assert_eq!(
+        stage.look("/explain?branch=patch-1&number=2").await.json()["answer"]["reason"],
+        "the pull request comes from a fork, which this generator refuses (`forks: refuse`)"
+    );
     assert_eq!(stage.look("/explain?branch=patch-1&number=none").await.status, 404);
     assert_eq!(stage.look("/explain?generator=x&branch=patch-1").await.status, 404);
 }

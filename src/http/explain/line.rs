@@ -10,8 +10,8 @@ use super::{
     text::{coded, effect, name, sentence, span, standing, time, verdict},
 };
 use crate::explain::{
-    CheckView, CommitView, Effect, ImageView, LineStory, Number, Policy, Served, Source, State, Story, Unexplained, Verdict,
-    Which,
+    CheckView, CommitView, Effect, ImageView, LineStory, Number, Policy, Served, Source, State, Story, Unexplained,
+    Verdict, Which,
 };
 
 /// How many characters of a commit are shown.
@@ -85,7 +85,13 @@ fn sentence_of(why: &Unexplained) -> String {
 fn answer(story: &LineStory) -> Markup {
     let now = story.now;
     let state = story.answer.as_ref().map_or(State::NotAsked, |row| row.standing);
-    let next = |at: DateTime<Utc>| if at <= now { html! { "due now" } } else { time(at, now) };
+    let next = |at: DateTime<Utc>| {
+        if at <= now {
+            html! { "due now" }
+        } else {
+            time(at, now)
+        }
+    };
     html! {
         section #answer.card data-live aria-labelledby="answer-title" {
             h2.unseen #answer-title { "What is answered" }
@@ -104,7 +110,7 @@ fn answer(story: &LineStory) -> Markup {
                     div { dt { "Served" } dd.quiet { "nothing" } }
                 }
                 @if let Some(row) = &story.answer {
-                    @if let Some(since) = row.standing_since { div { dt { "So since" } dd { (time(since, now)) } } }
+                    @if let Some(since) = row.standing_since { div { dt { "Answered so since" } dd { (time(since, now)) } } }
                     @if let Some(at) = row.answered_at { div { dt { "Looked at" } dd { (time(at, now)) } } }
                 }
                 div { dt { "Next look" } dd {

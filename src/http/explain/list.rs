@@ -6,7 +6,7 @@ use super::{
     PATH, Visitor,
     page::{Refresh, budgets, frame, thousands},
     query::{Query, of_line},
-    text::{Shape, name, span, standing, time, word},
+    text::{Shape, clock, name, span, standing, time, word},
 };
 use crate::explain::{Filter, Order, Overview, Row, Sort, State};
 
@@ -31,7 +31,7 @@ pub(super) fn page(overview: &Overview, query: &Query, visitor: &Visitor, note: 
                 (thousands(overview.total as u64)) " pull requests and branches of "
                 @if let [sole] = &*overview.generators { "generator " (name(&sole.name)) ", " (name(&sole.repository)) }
                 @else { (overview.generators.len()) " generators" }
-                ", as of " (time(overview.now, overview.now)) "."
+                ", as of " (clock(overview.now)) "."
             }
         }
         @if let Some(note) = note { p.notice role="status" { (note) } }

@@ -249,7 +249,8 @@ mod tests {
 
     #[test]
     fn nobody_is_led_elsewhere() {
-        for next in ["//evil.example", "https://evil.example", "\r\nSet-Cookie: a=b", "branch=//evil.example&x=\r\n", "page=x"]
+        for next in
+            ["//evil.example", "https://evil.example", "\r\nSet-Cookie: a=b", "branch=//evil.example&x=\r\n", "page=x"]
         {
             let address = back_to(next);
             assert!(address == "/explain" || address.starts_with("/explain?"), "{address}");

@@ -163,7 +163,11 @@ fn structure(page: &Markup) -> Vec<String> {
                 (None, '"') => quoted = Some(String::new()),
                 (None, c) => tag.push(c),
                 (Some(value), '"') => {
-                    if tag.ends_with("type=") || tag.ends_with("src=") || tag.ends_with("class=") || tag.ends_with("role=") {
+                    if tag.ends_with("type=")
+                        || tag.ends_with("src=")
+                        || tag.ends_with("class=")
+                        || tag.ends_with("role=")
+                    {
                         tag.push_str(value);
                     }
                     quoted = None;

@@ -54,6 +54,11 @@ pub(super) fn time(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
     html! { time datetime=(text(at)) title=(text(at)) { (words) } }
 }
 
+/// A time by the clock.
+pub(super) fn clock(at: DateTime<Utc>) -> Markup {
+    html! { time datetime=(text(at)) title=(text(at)) { (at.format("%H:%M:%S UTC")) } }
+}
+
 /// How long something is, in its largest unit.
 pub(super) fn span(seconds: i64) -> String {
     match seconds {
@@ -79,7 +84,9 @@ pub(super) fn sentence(state: State) -> &'static str {
         State::Fresh => "The last green build is served.",
         State::Held => "There is nothing newer to serve: what was answered before is kept.",
         State::NotYet => "There is nothing to serve yet: an empty list is answered.",
-        State::Unknown => "GitHub or a registry cannot say, and nothing was answered before: an empty list is answered.",
+        State::Unknown => {
+            "GitHub or a registry cannot say, and nothing was answered before: an empty list is answered."
+        }
         State::Refused => {
             "The last question was refused with a 503: Argo CD leaves the whole ApplicationSet as it is for three minutes."
         }

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use crate::{
     clock::Moment,
     domain::{
-        Chain, ChainEnd, CiPolicy, Commit, CommitSha, Commits, ReadTime, Repository, Role, Route, Verdict,
-        chain, judge, roles,
+        Chain, ChainEnd, CiPolicy, Commit, CommitSha, Commits, ReadTime, Repository, Role, Route, Verdict, chain,
+        judge, roles,
     },
     github::{CommitsOf, GitHub},
     upstream::UpstreamError,

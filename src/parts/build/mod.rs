@@ -33,7 +33,14 @@ pub use self::{
     renewal::Renewed,
     resolution::{Meant, Outcome, Resolution},
 };
-use self::{hot::Hot, images::ImageFinder, line::{MeantLine, Reading}, sightings::Sightings, stillness::Stillness, walk::View};
+use self::{
+    hot::Hot,
+    images::ImageFinder,
+    line::{MeantLine, Reading},
+    sightings::Sightings,
+    stillness::Stillness,
+    walk::View,
+};
 use crate::{
     clock::{Moment, SharedClock},
     domain::{Branch, ChainEnd, CiPolicy, ImageSpec, NoLine, Question, QuestionError, Repo},

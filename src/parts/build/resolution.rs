@@ -89,7 +89,11 @@ impl Resolution {
             Outcome::Ready(build) => Some(build.commit()),
             _ => None,
         };
-        self.considered.iter().map(|considered| considered.commit.sha).take_while(|commit| Some(*commit) != found).collect()
+        self.considered
+            .iter()
+            .map(|considered| considered.commit.sha)
+            .take_while(|commit| Some(*commit) != found)
+            .collect()
     }
 
     pub(super) fn of(outcome: Outcome, line: Option<Meant>, reason: impl Into<String>) -> Self {

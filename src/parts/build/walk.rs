@@ -102,8 +102,12 @@ impl BuildPart {
         (index, commit): (usize, &Arc<Commit>),
         view: View<'_>,
     ) -> (Considered, Step) {
-        let mut considered =
-            Considered { commit: Arc::clone(commit), verdict: Ok(Verdict::NoChecks), roles: Box::default(), looks: Vec::new() };
+        let mut considered = Considered {
+            commit: Arc::clone(commit),
+            verdict: Ok(Verdict::NoChecks),
+            roles: Box::default(),
+            looks: Vec::new(),
+        };
         let judged = match walk.judge(commit).await {
             Ok(judged) => judged,
             Err(error) => {
