@@ -161,7 +161,7 @@ impl Explain {
         let look = self.looks.get(generator.name(), which, row.as_ref());
         match (&row, &look) {
             (None, None) => Err(Unexplained::NeverSeen),
-            _ => Ok(Found::One(Box::new(self.story(generator, row, look.as_deref(), problem, now)))),
+            _ => Ok(Found::One(Box::new(self.story(generator, row.as_ref(), look.as_deref(), problem, now)))),
         }
     }
 

@@ -48,7 +48,7 @@ impl Look {
     fn is_of(&self, which: &Which, row: Option<&rows::Line>) -> bool {
         let seen = self.seen.line.as_ref().map(|meant| &meant.key);
         if let (Some(key), Some(row)) = (seen, row)
-            && let Some(line) = &row.line
+            && let Some(line) = &row.told
         {
             return key.line == *line && row.repository_id.is_none_or(|id| id == key.repository);
         }

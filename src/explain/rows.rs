@@ -149,8 +149,8 @@ pub(super) struct Line {
     pub(super) generator: Arc<str>,
     pub(super) repository: Option<Repo>,
     pub(super) repository_id: Option<u64>,
-    /// The line, if it could be told.
-    pub(super) line: Option<domain::Line>,
+    /// What it is in the ledger, if that could be told.
+    pub(super) told: Option<domain::Line>,
     pub(super) number: Option<u64>,
     pub(super) branch: Option<Branch>,
     pub(super) state: State,
@@ -235,11 +235,11 @@ fn words(text: &str) -> Vec<Word> {
 pub(super) fn join(listed: Vec<Listed>, generators: &BTreeMap<Arc<str>, Arc<Generator>>, now: Now) -> Vec<Line> {
     let mut lines = Vec::with_capacity(listed.len());
     let mut repositories: HashMap<u64, Repo> = HashMap::new();
-    let mut notes: HashMap<LineKey, Arc<Noted>> = HashMap::new();
+    let mut of_lines: HashMap<LineKey, Arc<Noted>> = HashMap::new();
     for (name, generator) in generators {
         for (about, noted) in generator.book().all() {
             match about {
-                About::Line(key) => drop(notes.insert(key, noted)),
+                About::Line(key) => drop(of_lines.insert(key, noted)),
                 About::Question { number, branch } => {
                     let base = bare(name, None, State::of(&noted));
                     let (branch, answered_at) = (Some(branch), now.wall(noted.at));
@@ -254,11 +254,11 @@ pub(super) fn join(listed: Vec<Listed>, generators: &BTreeMap<Arc<str>, Arc<Gene
         }
         // What is not configured any more is nobody's to serve.
         if generators.contains_key(&key.generator) {
-            let noted = notes.remove(&key);
+            let noted = of_lines.remove(&key);
             lines.push(told(key, repository, Some(known), asked_at, noted, now));
         }
     }
-    for (key, noted) in notes {
+    for (key, noted) in of_lines {
         let repository = repositories.get(&key.repository).cloned();
         lines.push(told(key, repository, None, None, Some(noted), now));
     }
@@ -270,7 +270,7 @@ fn bare(generator: &Arc<str>, repository: Option<Repo>, state: State) -> Line {
         generator: Arc::clone(generator),
         repository,
         repository_id: None,
-        line: None,
+        told: None,
         number: None,
         branch: None,
         state,
@@ -304,7 +304,7 @@ fn told(
         repository_id: Some(key.repository),
         number,
         branch,
-        line: Some(key.line),
+        told: Some(key.line),
         known,
         asked_at,
         noted,

@@ -8,9 +8,12 @@ pub(super) fn ruled(check: &Check, role: Role, policy: &CiPolicy) -> (Effect, St
     let matching = |patterns: &[CheckPattern]| {
         patterns.iter().find(|pattern| pattern.matches(check)).map_or_else(String::new, ToString::to_string)
     };
-    let counts = || match policy.require.is_empty() {
-        true => "`ci.require` names none, so every check counts".to_owned(),
-        false => format!("required by `ci.require: {}`", matching(&policy.require)),
+    let counts = || {
+        if policy.require.is_empty() {
+            "`ci.require` names none, so every check counts".to_owned()
+        } else {
+            format!("required by `ci.require: {}`", matching(&policy.require))
+        }
     };
     match role {
         Role::Superseded => (Effect::None, "a newer run of the same check stands in its place".to_owned()),

@@ -185,16 +185,16 @@ impl Explain {
     pub(super) fn story(
         &self,
         generator: &Generator,
-        row: Option<Line>,
+        row: Option<&Line>,
         look: Option<&Look>,
         problem: Option<String>,
         now: Now,
     ) -> LineStory {
-        let repository = row.as_ref().and_then(|row| row.repository.clone());
+        let repository = row.and_then(|row| row.repository.clone());
         let repository = repository.unwrap_or_else(|| generator.build().repository().clone());
-        let record = row.as_ref().and_then(Line::record);
+        let record = row.and_then(Line::record);
         let web = Web { base: self.web.as_deref(), repository: &repository };
-        let noted = row.as_ref().and_then(|row| row.noted.as_deref());
+        let noted = row.and_then(|row| row.noted.as_deref());
         let policy = &generator.build().options().ci;
         let told = Told { web, policy, served: record.map(|record| record.build.commit()), now };
         // Whichever is newer.
@@ -205,13 +205,13 @@ impl Explain {
             (None, None) => None,
         };
         let meant = look.and_then(|look| look.seen.line.as_ref());
-        let number = row.as_ref().and_then(|row| row.number).or_else(|| match meant.map(|meant| &meant.key.line) {
+        let number = row.and_then(|row| row.number).or_else(|| match meant.map(|meant| &meant.key.line) {
             Some(domain::Line::Pull(number)) => Some(*number),
             _ => None,
         });
-        let branch = row.as_ref().and_then(|row| row.branch.as_ref()).or(meant.map(|meant| &meant.branch));
+        let branch = row.and_then(|row| row.branch.as_ref()).or(meant.map(|meant| &meant.branch));
         let next = branch.and_then(|branch| generator.build().next_look(number, branch));
-        let (ledger, unreadable) = match row.as_ref().and_then(|row| row.known.as_ref()) {
+        let (ledger, unreadable) = match row.and_then(|row| row.known.as_ref()) {
             Some(Ok(Known::Item(_))) => ("item", None),
             Some(Ok(Known::Nothing)) => ("nothing", None),
             Some(Ok(Known::Never)) | None => ("never", None),
@@ -221,11 +221,11 @@ impl Explain {
             now: now.wall,
             generator: generator.name().to_string(),
             repository: repository.to_string(),
-            repository_id: row.as_ref().and_then(|row| row.repository_id),
+            repository_id: row.and_then(|row| row.repository_id),
             number,
             branch: branch.map(ToString::to_string),
             url: number.and_then(|number| web.pull(number)),
-            answer: row.as_ref().map(|row| Row::of(row, now)),
+            answer: row.map(|row| Row::of(row, now)),
             ledger,
             served: record.map(|record| Served::of(record, web, now)),
             next_look: next.and_then(|at| now.wall(at.max(now.moment))).map(|at| NextLook { at }),

@@ -101,6 +101,10 @@ async fn it_looks_well_at_every_width_and_in_both_colours() {
                     }
                 }
             }
+            // For the documentation.
+            browser.look_like(1000, "light");
+            browser.go(&format!("{base}/explain?number=12"));
+            keep("documentation", &browser.picture_of(1000, 1010));
             assert_eq!(browser.complaints(), [""; 0]);
         })
         .await;

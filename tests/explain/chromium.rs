@@ -185,7 +185,17 @@ impl Chromium {
 
     /// The whole page as a picture.
     pub(crate) fn picture(&mut self) -> Vec<u8> {
-        let result = self.call("Page.captureScreenshot", json!({ "format": "png", "captureBeyondViewport": true }));
+        self.captured(json!({ "format": "png", "captureBeyondViewport": true }))
+    }
+
+    /// The upper left of it.
+    pub(crate) fn picture_of(&mut self, width: u32, height: u32) -> Vec<u8> {
+        let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
+        self.captured(json!({ "format": "png", "captureBeyondViewport": true, "clip": clip }))
+    }
+
+    fn captured(&mut self, parameters: Value) -> Vec<u8> {
+        let result = self.call("Page.captureScreenshot", parameters);
         BASE64_STANDARD.decode(result["data"].as_str().unwrap()).unwrap()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
-use super::{ICON, PATH, SCRIPT, SIGN_IN, SIGN_OUT, STYLE, Visitor, text::coded};
+use super::{ICON, PATH, SCRIPT, SIGN_IN, SIGN_OUT, STYLE, Visitor, session::hex, text::coded};
 use crate::explain::Budget;
 
 /// How often a page asks for itself anew, in seconds.
@@ -20,7 +20,7 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
     for part in [include_str!("style.css"), include_str!("script.js"), include_str!("icon.svg")] {
         hash.update(part.as_bytes());
     }
-    hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize()[..6])
 });
 
 /// Whether a page asks for itself anew, and where the other kind is.

@@ -107,7 +107,7 @@ fn mac(key: &Hash, purpose: &str, text: &str) -> Hash {
     mac.finalize().into_bytes().into()
 }
 
-fn hex(bytes: &Hash) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
