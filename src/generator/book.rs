@@ -129,10 +129,7 @@ impl Book {
     pub fn note(&self, question: &Question, seen: Option<Seen>, answer: Result<&Answer, &Refusal>, now: Moment) {
         let (stood, commit, reason) = match answer {
             Ok(answer) => {
-                let commit = match answer {
-                    Answer::Item { commit, .. } => Some(*commit),
-                    Answer::Nothing { .. } => None,
-                };
+                let commit = if let Answer::Item { commit, .. } = answer { Some(*commit) } else { None };
                 (Stood::Answered(answer.standing()), commit, answer.reason().to_owned())
             }
             Err(Refusal::Bad(_)) => return,

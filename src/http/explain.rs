@@ -188,7 +188,7 @@ async fn look(State(ops): State<Arc<Ops>>, request: Request) -> Reply {
 
 fn ask_for_token(request: &Request) -> Reply {
     let next = query::next_of(request.uri().query().unwrap_or_default());
-    html(StatusCode::OK, page::sign_in(&next, None, false))
+    html(StatusCode::OK, page::sign_in(&next, None, None))
 }
 
 async fn sign_in(State(ops): State<Arc<Ops>>, request: Request) -> Reply {
@@ -209,7 +209,7 @@ async fn sign_in(State(ops): State<Arc<Ops>>, request: Request) -> Reply {
     let Some(session) = Session::begin(token.trim(), &hashes, clock.wall()) else {
         tracing::warn!("somebody could not sign in at /explain: the token is none of those in `ops.tokenFile`");
         let wrong = Some("This token is not one of those in the file that `ops.tokenFile` names.");
-        return html(StatusCode::FORBIDDEN, page::sign_in(&next, wrong, false));
+        return html(StatusCode::FORBIDDEN, page::sign_in(&next, wrong, None));
     };
     let mut response = see_other(&query::back_to(&next));
     set_cookie(&mut response, &session.cookie(is_https(&parts.headers)));
@@ -254,9 +254,15 @@ fn refused(ops: &Ops, request: &Request, problem: &Problem, format: Format) -> R
         };
         return html(plain.status(), page::message("Not to be seen", why, None));
     }
-    // A strict cookie is not sent when a link leads here from another site, but it is when the page itself asks again.
-    let from_elsewhere = request.headers().get("sec-fetch-site").is_some_and(|site| site == "cross-site");
-    html(plain.status(), page::sign_in(request.uri().query().unwrap_or_default(), None, from_elsewhere))
+    let text = request.uri().query().unwrap_or_default();
+    html(plain.status(), page::sign_in(text, None, again(request.headers(), text).as_deref()))
+}
+
+/// Where a page that asks for a token goes on to by itself: a strict cookie is not sent when a link leads here from
+/// another site, but it is when the page itself asks again, which it does once.
+fn again(headers: &HeaderMap, query: &str) -> Option<String> {
+    let from_elsewhere = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
+    (from_elsewhere && !query::is_again(query)).then(|| query::again(query))
 }
 
 fn wrong_query(wrong: &str, visitor: &Visitor, format: Format) -> Reply {

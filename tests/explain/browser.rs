@@ -177,6 +177,24 @@ async fn nothing_hostile_runs_and_nothing_is_fetched_from_elsewhere() {
         .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_from_another_site_leads_here() {
+    let Some(scene) = Scene::new().await else { return };
+    let scene = scene.signed_in("/explain?number=12").await;
+    let (scene, ()) = scene
+        .with(|browser, base| {
+            // The same server under another name is another site.
+            let elsewhere = base.replace("127.0.0.1", "localhost");
+            browser.go(&format!("{elsewhere}/explain/sign-in"));
+            browser.loading(|browser| browser.eval(&format!("location.href = '{base}/explain?number=12'; 0")));
+            browser.wait("Page.loadEventFired");
+            assert_eq!(browser.eval("document.querySelector('h1').textContent"), "feature/checkout-redesign #12");
+            browser.complaints();
+        })
+        .await;
+    assert_eq!(scene.stage.asked(), (0, 0));
+}
+
 /// Has the page ask for itself anew, and waits until it has.
 const REFRESHED: &str = "new Promise((done) => {
   const observer = new MutationObserver(() => { observer.disconnect(); requestAnimationFrame(() => done(true)); });

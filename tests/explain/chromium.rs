@@ -1,4 +1,4 @@
-//! Chromium without a head, spoken to over two pipes: the DevTools protocol, each message ended by a zero.
+//! Chromium without a head, spoken to over two pipes: the `DevTools` protocol, each message ended by a zero.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -85,7 +85,8 @@ impl Chromium {
     pub(crate) fn call(&mut self, method: &str, parameters: Value) -> Value {
         let id = self.next;
         self.next += 1;
-        let mut message = json!({ "id": id, "method": method, "params": parameters });
+        let mut message = json!({ "id": id, "method": method });
+        message["params"] = parameters;
         if !self.session.is_empty() {
             message["sessionId"] = json!(self.session);
         }
@@ -110,7 +111,7 @@ impl Chromium {
 
     /// Waits for an event, of those that came already too.
     #[track_caller]
-    fn wait(&mut self, method: &str) {
+    pub(crate) fn wait(&mut self, method: &str) {
         let asked = now();
         loop {
             if let Some(at) = self.events.iter().position(|event| event["method"] == method) {
@@ -178,9 +179,9 @@ impl Chromium {
             Some("Log.entryAdded") => event["params"]["entry"]["level"] == "error",
             _ => false,
         };
-        let complaints = self.events.iter().filter(|event| complains(event)).map(ToString::to_string).collect();
+        let all = self.events.iter().filter(|event| complains(event)).map(ToString::to_string).collect();
         self.events.retain(|event| !complains(event));
-        complaints
+        all
     }
 
     /// The whole page as a picture.

@@ -71,10 +71,11 @@ async fn answer_all(stage: &Stage) {
     for number in 1..=LINES {
         let commit = commit(number);
         let Verdict::Green(green) = judge(&commit, &policy, time) else { panic!("{commit:?}") };
+        let digest = digest(number);
         let image = |name: &str| BuiltImage {
             image: format!("ghcr.io/myorg/{name}").parse().unwrap(),
             tag: format!("sha-{}", commit.sha).parse().unwrap(),
-            digest: digest(number),
+            digest: digest.clone(),
             labels: BTreeMap::new(),
             built_from: commit.sha,
         };
@@ -83,14 +84,14 @@ async fn answer_all(stage: &Stage) {
         let build = Build::new(green, None, Images::complete(["digestFront", "digestBack"], found).unwrap());
         let candidate = Candidate { build, branch: branch(number), own: true, as_of: now, newer: Vec::new() };
         stage.ledger.record(&key(number), &candidate, now + Duration::from_mins(1)).await.unwrap();
-        commits.push((commit, green));
+        commits.push((commit, green, digest));
     }
     let before = resident();
-    for (number, (commit, green)) in (1..).zip(&commits) {
+    for (number, (commit, green, digest)) in (1..).zip(&commits) {
         let look = |name: &str| Look {
             key: name.to_owned(),
             reference: format!("ghcr.io/myorg/{name}:sha-{}", commit.sha),
-            found: Found::Yes { digest: digest(number) },
+            found: Found::Yes { digest: digest.clone() },
         };
         let considered = Considered {
             roles: commit.checks.iter().map(|_| Role::Counts(CheckState::Passed)).collect(),

@@ -131,9 +131,9 @@ async fn the_list_is_filtered_sorted_and_escaped() {
     // The hostile branch has its own page, behind its own link.
     let link =
         page.split("href=\"").map(|link| link.split('"').next().unwrap()).find(|link| link.contains("number=15"));
-    let line = stage.page(&link.unwrap().replace("&amp;", "&")).await;
-    assert_eq!(line.status, 200);
-    assert!(words(&line.text).contains(&format!("{HOSTILE} #15")) && !line.text.contains("<img/"), "{}", line.text);
+    let story = stage.page(&link.unwrap().replace("&amp;", "&")).await;
+    assert_eq!(story.status, 200);
+    assert!(words(&story.text).contains(&format!("{HOSTILE} #15")) && !story.text.contains("<img/"), "{}", story.text);
 }
 
 #[tokio::test]

@@ -88,8 +88,8 @@ fn who(visitor: &Visitor) -> Markup {
     }
 }
 
-/// A page that asks for a token. `next` is the query to go on with.
-pub(super) fn sign_in(next: &str, wrong: Option<&str>, ask_again: bool) -> Markup {
+/// A page that asks for a token. `next` is the query to go on with, `again` the address that the page itself goes on to.
+pub(super) fn sign_in(next: &str, wrong: Option<&str>, again: Option<&str>) -> Markup {
     let main = html! {
         section.card.narrow {
             h1 { "Sign in" }
@@ -106,11 +106,10 @@ pub(super) fn sign_in(next: &str, wrong: Option<&str>, ask_again: bool) -> Marku
         }
     };
     let page = frame("Sign in", None, &Refresh::No, &main);
-    if !ask_again {
-        return page;
-    }
+    let Some(again) = again else { return page };
+    let again = html! { meta http-equiv="refresh" content=(format!("0; url={again}")); };
     let (head, rest) = page.0.split_once("<title>").unwrap_or_default();
-    PreEscaped(format!("{head}<meta http-equiv=\"refresh\" content=\"0\"><title>{rest}"))
+    PreEscaped(format!("{head}{}<title>{rest}", again.0))
 }
 
 /// A page with one message.
@@ -175,9 +174,12 @@ mod tests {
 
     #[test]
     fn whoever_comes_from_elsewhere_asks_once_more() {
-        let page = sign_in("branch=\"><script>", None, true).into_string();
-        assert!(page.contains("<meta http-equiv=\"refresh\" content=\"0\"><title>Sign in"), "{page}");
+        let page = sign_in("branch=\"><script>", None, Some("/explain?again=1")).into_string();
+        assert!(
+            page.contains("<meta http-equiv=\"refresh\" content=\"0; url=/explain?again=1\"><title>Sign in"),
+            "{page}"
+        );
         assert!(page.contains("value=\"branch=&quot;&gt;&lt;script&gt;\""), "{page}");
-        assert!(!sign_in("", None, false).into_string().contains("http-equiv"));
+        assert!(!sign_in("", None, None).into_string().contains("http-equiv"));
     }
 }

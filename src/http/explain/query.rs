@@ -207,6 +207,18 @@ pub(super) fn signing_in(body: &[u8]) -> (String, String) {
     (token, next)
 }
 
+/// The same address once more, marked as such.
+pub(super) fn again(query: &str) -> String {
+    let address = back_to(query);
+    let before = if address.contains('?') { '&' } else { '?' };
+    format!("{address}{before}again=1")
+}
+
+/// Whether an address is marked like that.
+pub(super) fn is_again(query: &str) -> bool {
+    form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == "again")
+}
+
 /// The address to go on with: here, whatever the query says.
 pub(super) fn back_to(query: &str) -> String {
     Query::parse(query).unwrap_or_default().address()
@@ -257,6 +269,11 @@ mod tests {
             assert!(address.bytes().all(|byte| byte.is_ascii_graphic()), "{address}");
         }
         assert_eq!(back_to("branch=a/b&number=1"), "/explain?number=1&branch=a%2Fb");
+        assert_eq!(
+            (again(""), again("branch=a")),
+            ("/explain?again=1".to_owned(), "/explain?branch=a&again=1".to_owned())
+        );
+        assert!(is_again("branch=a&again=1") && !is_again("branch=again"));
     }
 
     proptest! {

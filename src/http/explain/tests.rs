@@ -143,7 +143,7 @@ fn pages(text: &str) -> Vec<Markup> {
             &which,
             &visitor,
         ),
-        page::sign_in(text, Some("Wrong."), true),
+        page::sign_in(text, Some("Wrong."), Some(&query::again(text))),
         page::message("Title", &text.replace('`', ""), Some(&visitor)),
     ]
 }
