@@ -53,7 +53,10 @@ pub(super) fn of_verdict(verdict: &Verdict, policy: &CiPolicy) -> Option<String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Source;
+    use crate::domain::{
+        CheckState::{Failed, Passed, Pending as Waiting, Skipped},
+        Source,
+    };
 
     #[test]
     fn each_part_has_its_rule() {
@@ -74,7 +77,6 @@ mod tests {
             skipped_fails: true,
             ..CiPolicy::default()
         };
-        use CheckState::{Failed, Passed, Pending as Waiting, Skipped};
         for (name, state, role, policy, effect, rule) in [
             (
                 "a",
