@@ -46,6 +46,7 @@ use crate::{
     },
     ledger::{Candidate, Epoch, Known, Ledger, LedgerError, LineKey, Record, Recorded, TrustKey},
     parts::build::{BuildPart, Meant, Outcome, Resolution},
+    upstream::Calls,
 };
 
 /// How long an item is kept while the upstreams say that there is none any more.
@@ -217,7 +218,35 @@ impl Generator {
         question: &Question,
         parameters: &Map<String, Value>,
     ) -> Result<Answered, Refusal> {
-        self.answer_by(question, parameters, self.clock.now() + self.options.answer_within).await
+        let (began, calls) = (self.clock.now(), Calls::default());
+        let noted = self.note_answer(question, parameters, began + self.options.answer_within);
+        let (answered, is_news) = calls.clone().scope(noted).await;
+        self.log(question, &answered, is_news, (calls.count(), self.clock.now().since(began)));
+        answered
+    }
+
+    /// Says how a question was answered: to everybody if that is news.
+    fn log(
+        &self,
+        question: &Question,
+        answered: &Result<Answered, Refusal>,
+        is_news: bool,
+        (upstream_calls, took): (u32, Duration),
+    ) {
+        let (standing, commit, reason) = match answered {
+            Ok(Answered { answer, .. }) => (answer.standing().as_str(), answer.commit(), answer.reason().to_owned()),
+            Err(refusal) => ("refused", None, refusal.to_string()),
+        };
+        let commit = commit.map(tracing::field::display);
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let Question { application_set, branch, number, .. } = question;
+        let generator = &self.options.name;
+        // The level of an event is fixed where it stands.
+        if is_news {
+            tracing::info!(%generator, application_set, %branch, number, standing, commit, reason, upstream_calls, milliseconds, "answered");
+        } else {
+            tracing::debug!(%generator, application_set, %branch, number, standing, commit, reason, upstream_calls, milliseconds, "answered");
+        }
     }
 
     /// Answers a question by then, and notes what it answered.
@@ -227,10 +256,21 @@ impl Generator {
         parameters: &Map<String, Value>,
         deadline: Moment,
     ) -> Result<Answered, Refusal> {
+        self.note_answer(question, parameters, deadline).await.0
+    }
+
+    /// The same, and whether it is another answer than the last one.
+    async fn note_answer(
+        self: &Arc<Self>,
+        question: &Question,
+        parameters: &Map<String, Value>,
+        deadline: Moment,
+    ) -> (Result<Answered, Refusal>, bool) {
         let mut seen = None;
         let answered = self.answer_by_the_table(question, parameters, deadline, &mut seen).await;
-        self.book.note(question, seen, answered.as_ref().map(|answered| &answered.answer), self.clock.now());
-        answered
+        let answer = answered.as_ref().map(|answered| &answered.answer);
+        let is_news = self.book.note(question, seen, answer, self.clock.now());
+        (answered, is_news)
     }
 
     async fn answer_by_the_table(
@@ -345,7 +385,8 @@ impl Generator {
     async fn resolve_by(self: &Arc<Self>, question: &Question, deadline: Moment) -> Result<Resolution, Refusal> {
         let work = {
             let (this, question) = (Arc::clone(self), question.clone());
-            tokio::spawn(async move { this.build.resolve(&question, false).await })
+            let calls = Calls::current();
+            tokio::spawn(calls.scope(async move { this.build.resolve(&question, false).await }))
         };
         tokio::select! {
             biased;

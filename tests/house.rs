@@ -21,7 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("kubernetes", &["domain", "clock", "upstream"]),
     ("parts", &["domain", "clock", "upstream", "github", "registry", "ledger", "kubernetes"]),
     ("operator", &["clock", "domain", "ledger", "kubernetes", "parts"]),
-    ("generator", &["domain", "clock", "ledger", "parts"]),
+    ("generator", &["domain", "clock", "ledger", "parts", "upstream"]),
     ("explain", &["domain", "clock", "github", "ledger", "parts", "generator"]),
     ("http", &["domain", "clock", "upstream", "generator", "operator", "explain"]),
     ("config", &["domain"]),

@@ -228,6 +228,15 @@ impl Answer {
         }
     }
 
+    /// The commit of its digests, where it has some.
+    pub fn commit(&self) -> Option<CommitSha> {
+        match self {
+            Self::Item { commit, .. } => Some(*commit),
+            Self::List { commit, .. } => *commit,
+            Self::Nothing { .. } => None,
+        }
+    }
+
     /// The reason for people.
     pub fn reason(&self) -> &str {
         match self {

@@ -125,14 +125,18 @@ impl Default for Book {
 }
 
 impl Book {
-    /// Notes an answer, or that there was none. A question that no pull request can cause is nothing to note.
-    pub fn note(&self, question: &Question, seen: Option<Seen>, answer: Result<&Answer, &Refusal>, now: Moment) {
+    /// Notes an answer, or that there was none, and tells whether that is another one than before. A question that no pull
+    /// request can cause is nothing to note.
+    pub fn note(
+        &self,
+        question: &Question,
+        seen: Option<Seen>,
+        answer: Result<&Answer, &Refusal>,
+        now: Moment,
+    ) -> bool {
         let (stood, commit, reason) = match answer {
-            Ok(answer) => {
-                let commit = if let Answer::Item { commit, .. } = answer { Some(*commit) } else { None };
-                (Stood::Answered(answer.standing()), commit, answer.reason().to_owned())
-            }
-            Err(Refusal::Bad(_)) => return,
+            Ok(answer) => (Stood::Answered(answer.standing()), answer.commit(), answer.reason().to_owned()),
+            Err(Refusal::Bad(_)) => return false,
             Err(refusal) => (Stood::Refused, None, refusal.to_string()),
         };
         let asked = About::Question { number: question.number, branch: question.branch.clone() };
@@ -147,6 +151,7 @@ impl Book {
         let before = notes.remove(&about);
         let before = before.as_ref();
         let is_same = |before: &&Arc<Noted>| (before.stood, before.commit) == (stood, commit);
+        let is_news = !before.as_ref().is_some_and(is_same);
         let since = before.filter(is_same).map_or(now, |before| before.since);
         let reason = match before {
             Some(before) if *before.reason == *reason => Arc::clone(&before.reason),
@@ -154,6 +159,7 @@ impl Book {
         };
         notes.insert(about, Arc::new(Noted { branch, stood, since, at: now, commit, reason, seen }));
         notes.bound(self.limits);
+        is_news
     }
 
     /// All notes, in no order.

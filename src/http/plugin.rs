@@ -198,14 +198,6 @@ impl Plugin {
         if let Some(read_at) = read_at {
             counts.age(self.clock.now().since(read_at));
         }
-        tracing::debug!(
-            generator = %generator.name(),
-            application_set = question.application_set,
-            branch = %question.branch,
-            standing = %answer.standing(),
-            reason = answer.reason(),
-            "answered"
-        );
         let ready = Ready::new(&answer);
         if let Some(repeat) = repeat {
             warm.keep(body, &ready, repeat, self.clock.now());

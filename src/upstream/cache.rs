@@ -17,7 +17,7 @@ use std::{
 };
 
 use super::{
-    UpstreamError,
+    Calls, UpstreamError,
     urgency::{self, Urgency},
 };
 use crate::clock::{Moment, SharedClock};
@@ -140,7 +140,7 @@ where
             drop(joined);
             refused.get().cloned().map_or(Ok(entry), Err)
         };
-        let mut task = tokio::spawn(shared.clone().scope(work));
+        let mut task = tokio::spawn(Calls::current().scope(shared.clone().scope(work)));
         let done = tokio::select! {
             biased;
             done = &mut task => done,

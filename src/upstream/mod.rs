@@ -7,11 +7,13 @@
 //! * [`Breaker`]: per service; leaves one alone that is down, and ends what takes too long.
 //! * [`Failing`]: what could not be read when it was asked for last, and until when.
 //! * [`http`]: the one way to build an HTTP client, and how much of an answer is read.
+//! * [`Calls`]: how many requests a question has led to.
 //! * [`Traffic`]: how many requests were sent, and what came of them.
 //! * [`SecretFile`]: a secret that is read again when its file changes.
 
 mod breaker;
 mod cache;
+mod calls;
 mod error;
 mod health;
 pub mod http;
@@ -23,6 +25,7 @@ pub mod urgency;
 pub use self::{
     breaker::Breaker,
     cache::Cache,
+    calls::Calls,
     error::{Kind, UpstreamError},
     health::Failing,
     pace::{Pace, PaceClock, PaceLimits, Permit},

@@ -7,6 +7,8 @@ use std::sync::{
 
 use http::StatusCode;
 
+use super::Calls;
+
 /// The words for what may come of a request: the status that was answered, or a class of them; the last is for none.
 const OUTCOMES: [&str; 10] = ["2xx", "3xx", "401", "403", "404", "429", "4xx", "5xx", "other", NO_ANSWER];
 
@@ -34,6 +36,7 @@ pub struct Service {
 impl Traffic {
     /// Counts a request, once it is known what came of it.
     pub fn sent(&self) -> Sent<'_> {
+        Calls::current().add();
         Sent(Some(self))
     }
 
