@@ -19,9 +19,10 @@ use crate::{
     clock::SharedClock,
     config::{self, Config},
     domain::{ApplicationSets, CheckPattern, CiPolicy, ImageSpec, Repo, Repositories},
+    explain::Explain,
     generator::{self, Family, Generator, GeneratorOptions, Guard, Hold, Lines, Part, Parts, PlainGenerator},
     github::{self, GitHub},
-    http::{self, Door, InboundLimits, Ops, Phase, Plugin, Served, Tokens, reached},
+    http::{self, Door, Explainer, InboundLimits, Ops, Phase, Plugin, Served, Tokens, Who, reached},
     kubernetes::{self, Kubernetes},
     ledger::{Ledger, LedgerOptions, Source},
     metrics::{Metrics, Watched},
@@ -76,6 +77,7 @@ pub struct App {
     pub background: Vec<Background>,
     plugin: Arc<Plugin>,
     ops_tokens: Option<Tokens>,
+    explainer: Option<Explainer>,
     drain_delay: Duration,
     clock: SharedClock,
 }
@@ -85,6 +87,7 @@ impl App {
     pub fn build(config: Config, clock: SharedClock) -> anyhow::Result<Self> {
         let forget_after = config.ledger.forget_after;
         let ledger = ledger(config.ledger, &clock);
+        let web = config.github.as_ref().and_then(|github| web(&github.api));
         let github = config.github.map(|github| GitHub::new(github_options(github), Arc::clone(&clock)));
         let github = github.transpose().context("cannot set up GitHub")?.map(Arc::new);
         let registries = config.registries.into_iter().map(registry_options).collect();
@@ -165,6 +168,12 @@ impl App {
         let plugin =
             Plugin::new(served, doors, (tokens(config.token_file), inbound(config.inbound)), Arc::clone(&clock));
         let plugin = Arc::new(plugin);
+        let explain = || Explain::new(generators.clone(), Arc::clone(&ledger), github.clone(), web, Arc::clone(&clock));
+        let explainer = match config.ops.explain {
+            config::Explain::Token => Some(Explainer::new(explain(), Who::HasToken)),
+            config::Explain::Open => Some(Explainer::new(explain(), Who::Anybody)),
+            config::Explain::Off => None,
+        };
         let drain_delay = config.drain_delay;
         let mut background = background(&ledger, (&generators, &families, &plain), forget_after, &clock);
         background.extend(kubernetes.as_ref().map(watching));
@@ -180,6 +189,7 @@ impl App {
             background,
             plugin,
             ops_tokens,
+            explainer,
             drain_delay,
             clock,
         })
@@ -207,22 +217,28 @@ impl App {
         }
     }
 
+    /// What answers on the operator's listener; whoever asks for it a second time gets it without tokens and pages.
+    pub fn ops_router(&mut self, phase: watch::Receiver<Phase>) -> Router {
+        let operator = Operator::new(Arc::clone(&self.ledger), Arc::clone(&self.clock));
+        let metrics = Metrics::new(self.watched());
+        let plugins = Plugins::new(std::mem::take(&mut self.plugins), self.kubernetes.clone());
+        let (tokens, explain) = (self.ops_tokens.take(), self.explainer.take());
+        http::ops_router(Arc::new(Ops { phase, tokens, operator, metrics, plugins, explain }))
+    }
+
     /// Serves both listeners until it is told to end, or until a background task dies, which is an error.
     ///
     /// At the end the plugin's listener goes first, then the background tasks, then the operator's listener. Whoever
     /// asks for the end a second time does not want to wait for the news to spread; nor does one who has gone away.
-    pub async fn run(self, plugin: TcpListener, ops: TcpListener, ends: mpsc::Receiver<End>) -> anyhow::Result<()> {
+    pub async fn run(mut self, plugin: TcpListener, ops: TcpListener, ends: mpsc::Receiver<End>) -> anyhow::Result<()> {
         let (phase, seen) = watch::channel(Phase::Serving);
-        let clock = || Arc::clone(&self.clock);
+        let shared = Arc::clone(&self.clock);
+        let clock = || Arc::clone(&shared);
         let drain = reached(seen.clone(), Phase::Draining);
         let service = self.plugin_service(seen.clone());
         let plugin = http::serve(plugin, service, clock(), drain, http::DRAIN);
         let over = reached(seen.clone(), Phase::Over);
-        let operator = Operator::new(Arc::clone(&self.ledger), clock());
-        let metrics = Metrics::new(self.watched());
-        let plugins = Plugins::new(self.plugins, self.kubernetes);
-        let router =
-            http::ops_router(Arc::new(Ops { phase: seen, tokens: self.ops_tokens, operator, metrics, plugins }));
+        let router = self.ops_router(seen);
         let ops = http::serve(ops, http::routed(router), clock(), over, OPS_DRAIN);
 
         let mut tasks = Tasks::start(self.background, clock());
@@ -371,6 +387,15 @@ async fn until_drain(
     }
     tracing::info!("ending: no more connections are taken; requests under way are finished");
     Ok(())
+}
+
+/// Where GitHub shows repositories to people, by its API's base.
+fn web(api: &str) -> Option<String> {
+    if api.eq_ignore_ascii_case("https://api.github.com") {
+        return Some("https://github.com".to_owned());
+    }
+    let host = api.strip_prefix("https://")?.strip_suffix("/api/v3")?;
+    Some(format!("https://{host}"))
 }
 
 fn github_options(config: config::GitHub) -> github::Options {

@@ -17,6 +17,7 @@
 //! build is a [`PlainGenerator`]. A [`Family`] has a generator for each repository that fits a pattern.
 
 mod batch;
+mod book;
 mod composite;
 mod family;
 mod guard;
@@ -30,6 +31,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+pub use self::book::{About, Book, Noted, Seen, Stood};
 use self::item::images_of;
 pub use self::{
     family::{Family, Lines},
@@ -82,6 +84,7 @@ pub struct Generator {
     /// The open pull requests, for who asks for all of them.
     pulls: Parts,
     ledger: Arc<Ledger>,
+    book: Book,
     clock: SharedClock,
 }
 
@@ -175,7 +178,7 @@ impl Generator {
         let pulls = Part { name: "pulls".into(), source: Source::Pulls(Arc::clone(&build)), only_if: None };
         let name = Arc::clone(&options.name);
         let pulls = Parts::new(name, vec![pulls], (None, guard), Arc::clone(&ledger), Arc::clone(&clock));
-        Self { options, build, parts, pulls, ledger, clock }
+        Self { options, build, parts, pulls, ledger, book: Book::default(), clock }
     }
 
     /// Its name.
@@ -186,6 +189,21 @@ impl Generator {
     /// The parts beside the build.
     pub fn parts(&self) -> &Parts {
         &self.parts
+    }
+
+    /// What it is told by the configuration.
+    pub fn options(&self) -> &GeneratorOptions {
+        &self.options
+    }
+
+    /// What it looks at.
+    pub fn build(&self) -> &BuildPart {
+        &self.build
+    }
+
+    /// What it answered last.
+    pub fn book(&self) -> &Book {
+        &self.book
     }
 
     /// Whether an answer may be given again now, without another look at anything.
@@ -202,12 +220,25 @@ impl Generator {
         self.answer_by(question, parameters, self.clock.now() + self.options.answer_within).await
     }
 
-    /// Answers a question by then.
+    /// Answers a question by then, and notes what it answered.
     async fn answer_by(
         self: &Arc<Self>,
         question: &Question,
         parameters: &Map<String, Value>,
         deadline: Moment,
+    ) -> Result<Answered, Refusal> {
+        let mut seen = None;
+        let answered = self.answer_by_the_table(question, parameters, deadline, &mut seen).await;
+        self.book.note(question, seen, answered.as_ref().map(|answered| &answered.answer), self.clock.now());
+        answered
+    }
+
+    async fn answer_by_the_table(
+        self: &Arc<Self>,
+        question: &Question,
+        parameters: &Map<String, Value>,
+        deadline: Moment,
+        seen: &mut Option<Seen>,
     ) -> Result<Answered, Refusal> {
         // What the upstreams do not say by then is unknown; what is left is for the ledger.
         let last_word = deadline - self.options.answer_within.mul_f64(0.1);
@@ -218,6 +249,7 @@ impl Generator {
             // What is recorded from here on may be news to this answer.
             let epoch = self.ledger.epoch();
             let (resolution, beside) = self.resolve_and_ask(question, parameters, last_word).await?;
+            *seen = Some(Seen::of(&resolution));
             let beside = beside.zip(resolution.line.clone());
             let read_at = Some(resolution.as_of).filter(|as_of| *as_of != Moment::START);
             let decision = self.decide(question, resolution, deadline).await;

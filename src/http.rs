@@ -9,6 +9,7 @@
 //! (which has lost its method, and perhaps its token) is told so first.
 
 mod body;
+mod explain;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod ledger;
@@ -23,6 +24,7 @@ mod tokens;
 mod warm;
 
 pub use self::{
+    explain::{Explainer, Who},
     ops::{Ops, ops_router},
     pace::InboundLimits,
     phase::{Phase, reached},

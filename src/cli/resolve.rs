@@ -135,7 +135,7 @@ fn story(resolution: &Resolution) -> String {
         None => writeln!(text, "line      none"),
     }
     .unwrap_or_default();
-    for considered in &resolution.considered {
+    for considered in &*resolution.considered {
         tell(&mut text, considered);
     }
     let outcome = match &resolution.outcome {
@@ -152,8 +152,8 @@ fn tell(text: &mut String, considered: &Considered) {
         Ok(verdict) => verdict.to_string(),
         Err(why) => format!("cannot be judged ({why})"),
     };
-    writeln!(text, "commit    {} {verdict}", considered.commit.short(12)).unwrap_or_default();
-    for (check, role) in &considered.checks {
+    writeln!(text, "commit    {} {verdict}", considered.commit.sha.short(12)).unwrap_or_default();
+    for (check, role) in considered.checks() {
         let role = match role {
             Role::Superseded => "superseded",
             Role::Ignored => "ignored",

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, net::IpAddr, net::SocketAddr, num::NonZeroU32, 
 use http::Uri;
 
 use super::{
-    Config, Database, GitHub, GitHubAuth, Inbound, Ledger, LedgerPlace, Ops, PaceConfig, Registry, RegistryAuth,
+    Config, Database, Explain, GitHub, GitHubAuth, Inbound, Ledger, LedgerPlace, Ops, PaceConfig, Registry,
+    RegistryAuth,
     generator::generators,
     plugins,
     read::{Field, all},
@@ -41,7 +42,7 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
     let listen_field = map.get("listen");
     let listen = listen_field.as_ref().map_or(Some(defaults::LISTEN.into()), address);
     let ops_field = map.get("ops");
-    let ops_default = Ops { listen: defaults::OPS_LISTEN.into(), token_file: None };
+    let ops_default = Ops { listen: defaults::OPS_LISTEN.into(), token_file: None, explain: Explain::Token };
     let ops = ops_field.as_ref().map_or(Some(ops_default), ops);
     let token_file = map.require("tokenFile", "the path of a file with the accepted tokens, one a line");
     let token_file = token_file.and_then(|field| field.file());
@@ -108,11 +109,13 @@ fn address(field: &Field<'_>) -> Option<SocketAddr> {
 }
 
 fn ops(field: &Field<'_>) -> Option<Ops> {
-    let mut map = field.map("a map with `listen` and `tokenFile`")?;
+    let mut map = field.map("a map with `listen`, `tokenFile` and `explain`")?;
     let listen = map.or("listen", defaults::OPS_LISTEN.into(), address);
     let token_file = map.maybe("tokenFile", Field::file);
-    map.finish(&["explain"]);
-    Some(Ops { listen: listen?, token_file: token_file? })
+    let words = [("token", Explain::Token), ("open", Explain::Open), ("off", Explain::Off)];
+    let explain = map.or("explain", Explain::Token, |field| field.choice(&words));
+    map.finish(&[]);
+    Some(Ops { listen: listen?, token_file: token_file?, explain: explain? })
 }
 
 /// How many looks may be asked for at most.

@@ -93,6 +93,20 @@ pub struct Ops {
     pub listen: SocketAddr,
     /// The file with the tokens that may change something, one a line; without it nobody may.
     pub token_file: Option<PathBuf>,
+    /// Who may see why previews are as they are.
+    pub explain: Explain,
+}
+
+/// Who may see `/explain`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "camelCase", inline)]
+pub enum Explain {
+    /// Whoever has a token of `tokenFile`.
+    Token,
+    /// Whoever reaches the port: branch names, commits and images are shown to all of them.
+    Open,
+    /// Nobody; it is not there.
+    Off,
 }
 
 /// What was answered.

@@ -17,7 +17,7 @@ use serde_json::Value;
 use self::parts::{Allow, Guard, Sql};
 use self::plugins::{Kubernetes, Plugin};
 use super::{
-    Forks, NoChecks, Skipped, UnlabelledTags, duration, file,
+    Explain, Forks, NoChecks, Skipped, UnlabelledTags, duration, file,
     generator::{self, KEY_PATTERN, NAME_PATTERN, WALK_MAX},
     parts as config_parts,
 };
@@ -108,6 +108,9 @@ struct Ops {
     /// changes.
     #[schemars(extend("examples" = ["/var/run/lastgreen/ops-token"]))]
     token_file: Option<String>,
+    /// Who may see at `/explain` why previews are as they are.
+    #[schemars(extend("default" = "token"))]
+    explain: Option<Explain>,
 }
 
 /// How often the holder of a token may make lastgreen look at something.

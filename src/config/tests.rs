@@ -60,7 +60,7 @@ fn a_small_file_has_the_defaults() {
     let (config, warnings) = Config::parse(SMALL, "c").unwrap();
     assert!(warnings.is_empty());
     assert_eq!(config.listen.to_string(), "0.0.0.0:4355");
-    assert_eq!(config.ops, Ops { listen: "0.0.0.0:9355".parse().unwrap(), token_file: None });
+    assert_eq!(config.ops, Ops { listen: "0.0.0.0:9355".parse().unwrap(), token_file: None, explain: Explain::Token });
     assert_eq!((config.answer_within, config.drain_delay), (Duration::from_secs(10), Duration::from_secs(5)));
     let place = LedgerPlace::Sqlite("/var/lib/lastgreen/ledger.db".into());
     let (trust_after, forget_after) = (Duration::from_hours(1), Duration::from_hours(30 * 24));
@@ -345,8 +345,14 @@ fn keys_are_shown_as_they_are_but_harmless() {
 }
 
 #[test]
-fn what_comes_later_is_not_unknown() {
-    assert_eq!(error("", "ops: { explain: token }"), "c:9:8: ops.explain: not supported yet");
+fn who_may_see_explanations_is_a_word() {
+    let explain = |text: &str| Config::parse(&format!("{SMALL}ops: {text}\n"), "c").unwrap().0.ops.explain;
+    assert_eq!(explain("{ tokenFile: /o }"), Explain::Token);
+    assert_eq!(explain("{ explain: open }"), Explain::Open);
+    assert_eq!(explain("{ explain: off }"), Explain::Off);
+    let expected = "ops.explain: expected `token` or `open` or `off`, got";
+    assert_eq!(error("", "ops: { explain: on }"), format!("c:9:17: {expected} `on`"));
+    assert_eq!(error("", "ops: { explain: false }"), format!("c:9:17: {expected} `false`"));
 }
 
 #[test]

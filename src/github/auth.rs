@@ -10,7 +10,7 @@ use super::{
     SERVICE,
     app::{App, Permissions},
     budget::Budget,
-    credential::{Credential, Holder},
+    credential::{Credential, Holder, Resource},
     send::Sender,
 };
 use crate::{
@@ -123,6 +123,12 @@ impl Authority {
     /// The budget that is nearest to its end.
     pub(super) fn budget(&self) -> Option<Budget> {
         self.credentials().iter().filter_map(|credential| credential.budget()).min_by_key(|budget| budget.remaining)
+    }
+
+    /// The budget of one resource, of several credentials the one that is nearest to its end.
+    pub(super) fn budget_of(&self, resource: Resource) -> Option<Budget> {
+        let budgets = self.credentials().into_iter().filter_map(|credential| credential.budget_of(resource));
+        budgets.min_by_key(|budget| budget.remaining)
     }
 
     /// Since when GitHub limits none of the credentials; `None` while it limits one.

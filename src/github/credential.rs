@@ -186,14 +186,15 @@ impl Credential {
 
     /// The budget that is nearest to its end.
     pub(super) fn budget(&self) -> Option<Budget> {
+        let budgets = [Resource::Core, Resource::Graphql].into_iter().filter_map(|resource| self.budget_of(resource));
+        budgets.min_by_key(|budget| budget.remaining.saturating_mul(1000) / budget.limit.max(1))
+    }
+
+    /// What is left of one resource's budget.
+    pub(super) fn budget_of(&self, resource: Resource) -> Option<Budget> {
         let now = self.clock.now();
-        self.spent()
-            .hour
-            .iter()
-            .flatten()
-            .filter(|known| known.resets > now)
-            .map(|known| Budget { limit: known.limit, remaining: known.remaining, reset_in: known.resets.since(now) })
-            .min_by_key(|budget| budget.remaining.saturating_mul(1000) / budget.limit.max(1))
+        let known = self.spent().hour[resource as usize].filter(|known| known.resets > now)?;
+        Some(Budget { limit: known.limit, remaining: known.remaining, reset_in: known.resets.since(now) })
     }
 
     fn spent(&self) -> MutexGuard<'_, Spent> {

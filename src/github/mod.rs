@@ -33,7 +33,8 @@ mod wire;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use self::{
-    address::Address, auth::Authority, read::Reader, send::Sender, size::Sizes, sweep::OnItsWay, transport::Transport,
+    address::Address, auth::Authority, credential::Resource, read::Reader, send::Sender, size::Sizes, sweep::OnItsWay,
+    transport::Transport,
 };
 pub use self::{
     address::SetupError,
@@ -271,6 +272,13 @@ impl GitHub {
     pub fn traffic(&self) -> Service {
         let sender = &self.reader.sender;
         Service { host: SERVICE.into(), requests: sender.traffic().counts().collect(), up: sender.breaker.is_well() }
+    }
+
+    /// What is left of each budget that GitHub has named, by its name.
+    pub fn budgets(&self) -> Vec<(&'static str, Budget)> {
+        let named = [("GraphQL", Resource::Graphql), ("REST", Resource::Core)];
+        let budget = |(name, resource)| Some((name, self.reader.authority.budget_of(resource)?));
+        named.into_iter().filter_map(budget).collect()
     }
 
     /// Since when GitHub is there for questions about `repo`: it is up, limits nobody, and did not fail or refuse the

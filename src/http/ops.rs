@@ -1,7 +1,7 @@
 //! The operator's listener: health, what was answered, and other plugins. Ready means: configured and listening; never that an upstream is well.
 //!
 //! Whatever changes something is a POST, and every POST needs a token of `ops.tokenFile`, whatever its path: a route
-//! that is added cannot be forgotten.
+//! that is added cannot be forgotten. Only below `/explain` there is another way, for people: see [`explain`].
 
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use axum::{
 use tokio::sync::watch;
 
 use super::{
+    explain::{self, Explainer},
     ledger,
     phase::Phase,
     plugins,
@@ -41,6 +42,8 @@ pub struct Ops {
     pub metrics: Metrics,
     /// Other plugins, as an operator sees them.
     pub plugins: Plugins,
+    /// Why previews are as they are, unless nobody may see it.
+    pub explain: Option<Explainer>,
 }
 
 /// The routes of the operator's listener.
@@ -54,6 +57,7 @@ pub fn ops_router(ops: Arc<Ops>) -> Router {
         .route("/guard", get(ledger::held_back))
         .route("/guard/release", post(ledger::release))
         .route("/plugins", get(plugins::show))
+        .merge(explain::routes(&ops))
         .fallback(nothing)
         .layer(middleware::from_fn_with_state(Arc::clone(&ops), guard))
         .with_state(ops)
@@ -80,7 +84,7 @@ async fn nothing(request: Request) -> Reply {
 /// Lets through what only looks, and what brings a token.
 async fn guard(State(ops): State<Arc<Ops>>, request: Request, next: Next) -> Response {
     let looks = matches!(*request.method(), Method::GET | Method::HEAD);
-    match if looks { Ok(()) } else { ops.authorize(&request) } {
+    match if looks || explain::admits(&ops, &request) { Ok(()) } else { ops.authorize(&request) } {
         Ok(()) => next.run(request).await,
         Err(problem) => reply::problem(&problem).into_response(),
     }
@@ -170,6 +174,7 @@ mod tests {
             operator: operator(),
             metrics: metrics(),
             plugins: Plugins::default(),
+            explain: None,
         });
         let ok = (StatusCode::OK, "ok\n".to_owned());
         for now in [Phase::Serving, Phase::Leaving, Phase::Draining, Phase::Over] {
@@ -198,6 +203,7 @@ mod tests {
             operator: operator(),
             metrics: metrics(),
             plugins: Plugins::default(),
+            explain: None,
         });
         for (authorization, why) in [
             (None, "no bearer token in its Authorization header"),
@@ -225,6 +231,7 @@ mod tests {
             operator: operator(),
             metrics: metrics(),
             plugins: Plugins::default(),
+            explain: None,
         });
         let (status, body) = ask(&ops, Method::POST, "/livez", Some("Bearer one")).await;
         assert_eq!(status, StatusCode::FORBIDDEN);
@@ -237,6 +244,7 @@ mod tests {
             operator: operator(),
             metrics: metrics(),
             plugins: Plugins::default(),
+            explain: None,
         });
         let (status, body) = ask(&ops, Method::POST, "/livez", Some("Bearer one")).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);

@@ -19,7 +19,7 @@ pub struct Tokens {
     accepted: Mutex<Option<(Secret, Arc<[Hash]>)>>,
 }
 
-/// By what a token is known, without being told.
+/// A token's SHA-256: by that it is known, without being told.
 pub(super) type Hash = [u8; 32];
 
 /// Whether a request may ask.
@@ -44,10 +44,12 @@ impl Tokens {
     /// What the token of a request is worth.
     pub(super) fn access(&self, headers: &HeaderMap) -> Result<Access, Problem> {
         let header = headers.get(header::AUTHORIZATION);
-        self.check(header.map(header::HeaderValue::as_bytes)).map_err(|error| {
-            tracing::error!(%error, "nobody can be let in");
-            Problem::NoTokens
-        })
+        self.check(header.map(header::HeaderValue::as_bytes)).map_err(unreadable)
+    }
+
+    /// The hashes of the tokens that are accepted now.
+    pub(super) fn hashes(&self) -> Result<Arc<[Hash]>, Problem> {
+        self.accepted().map_err(unreadable)
     }
 
     /// Holds an `Authorization` header against the tokens, in a time that tells nothing about them.
@@ -80,6 +82,12 @@ impl Tokens {
         *accepted = Some((now, Arc::clone(&hashes)));
         Ok(hashes)
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "an error is passed on")]
+fn unreadable(error: SecretError) -> Problem {
+    tracing::error!(%error, "nobody can be let in");
+    Problem::NoTokens
 }
 
 impl fmt::Debug for Tokens {

@@ -216,7 +216,7 @@ fn the_words_are_the_same() {
             }
         }
     }
-    assert_eq!(count, 4);
+    assert_eq!(count, 5);
 }
 
 #[test]

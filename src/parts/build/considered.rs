@@ -1,21 +1,28 @@
 //! What was considered on the way to an answer, and why it was passed over: the one explanation that headers, logs,
 //! the command line and everything else share.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use crate::domain::{Check, CommitSha, Digest, Role, Verdict, excerpt};
+use crate::domain::{Check, Commit, Digest, Role, Verdict, excerpt};
 
 /// One commit of the walk.
 #[derive(Clone, Debug)]
 pub struct Considered {
-    /// The commit.
-    pub commit: CommitSha,
+    /// The commit, as GitHub showed it.
+    pub commit: Arc<Commit>,
     /// What its checks amounted to, or why they could not be read.
     pub verdict: Result<Verdict, String>,
-    /// Every check and its part.
-    pub checks: Vec<(Check, Role)>,
+    /// The part that each of its checks played, in the same order; none where they could not be read.
+    pub roles: Box<[Role]>,
     /// The images that were looked up for it.
     pub looks: Vec<Look>,
+}
+
+impl Considered {
+    /// Every check and its part.
+    pub fn checks(&self) -> impl Iterator<Item = (&Check, Role)> {
+        self.commit.checks.iter().zip(self.roles.iter().copied())
+    }
 }
 
 /// One image looked up for a commit.
@@ -93,7 +100,7 @@ impl fmt::Display for Found {
 
 impl fmt::Display for Considered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.commit.short(7))?;
+        write!(f, "{} ", self.commit.sha.short(7))?;
         match &self.verdict {
             Err(why) => write!(f, "cannot be judged ({why})"),
             Ok(verdict) => write!(f, "is {verdict}"),

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use crate::{
     clock::Moment,
     domain::{
-        Chain, ChainEnd, Check, CiPolicy, Commit, CommitSha, Commits, ReadTime, Repository, Role, Route, Verdict,
-        chain, judge, roles,
+        Chain, ChainEnd, CiPolicy, Commit, CommitSha, Commits, ReadTime, Repository, Role, Route, Verdict, chain,
+        judge, roles,
     },
     github::{CommitsOf, GitHub},
     upstream::UpstreamError,
@@ -36,7 +36,10 @@ pub(super) struct Walk<'a> {
 #[derive(Debug)]
 pub(super) struct Judged {
     pub(super) verdict: Verdict,
-    pub(super) checks: Vec<(Check, Role)>,
+    /// The commit with all its checks.
+    pub(super) commit: Arc<Commit>,
+    /// Their parts.
+    pub(super) roles: Box<[Role]>,
     /// When CI said something of it last, by GitHub's clock; ignored checks aside.
     pub(super) changed_at: DateTime<Utc>,
 }
@@ -70,11 +73,12 @@ impl Walk<'_> {
     pub(super) async fn judge(&self, commit: &Arc<Commit>) -> Result<Judged, UpstreamError> {
         let commit = self.with_all_checks(commit).await?;
         let time = ReadTime { read_at: self.read_at, first_seen: self.first_seen };
-        let checks: Vec<_> =
-            roles(&commit, self.policy).into_iter().map(|judged| (judged.check.clone(), judged.role)).collect();
-        let said = checks.iter().filter(|(_, role)| !matches!(role, Role::Superseded | Role::Ignored));
-        let changed_at = said.filter_map(|(check, _)| check.changed_at).max().unwrap_or(self.first_seen);
-        Ok(Judged { verdict: judge(&commit, self.policy, time), checks, changed_at })
+        let judged = roles(&commit, self.policy);
+        let said = judged.iter().filter(|judged| !matches!(judged.role, Role::Superseded | Role::Ignored));
+        let changed_at = said.filter_map(|judged| judged.check.changed_at).max().unwrap_or(self.first_seen);
+        let roles = judged.iter().map(|judged| judged.role).collect();
+        let verdict = judge(&commit, self.policy, time);
+        Ok(Judged { verdict, commit, roles, changed_at })
     }
 
     async fn with_all_checks(&self, commit: &Arc<Commit>) -> Result<Arc<Commit>, UpstreamError> {

@@ -271,6 +271,11 @@ impl Hot {
         self.state().lines.get(by).is_some_and(|line| line.asked.is_some_and(|asked| asked >= moment))
     }
 
+    /// When a line that is asked for will be looked at.
+    pub(super) fn due(&self, by: &By) -> Option<Moment> {
+        self.state().lines.get(by).filter(|line| line.asked.is_some()).map(Line::due)
+    }
+
     /// Lets a line go.
     pub(super) fn drop(&self, by: &By) {
         self.state().lines.remove(by);

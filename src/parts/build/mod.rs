@@ -45,8 +45,8 @@ use self::{
 };
 use crate::{
     clock::{Moment, SharedClock},
-    domain::{ChainEnd, CiPolicy, ImageSpec, NoLine, Question, QuestionError, Repo},
-    github::{Ask, GitHub},
+    domain::{Branch, ChainEnd, CiPolicy, ImageSpec, NoLine, Question, QuestionError, Repo},
+    github::{Ask, By, GitHub},
     ledger::Ledger,
     registry::Registries,
 };
@@ -137,6 +137,17 @@ impl BuildPart {
         self.hot.len()
     }
 
+    /// What it is told by the configuration.
+    pub fn options(&self) -> &BuildOptions {
+        &self.options
+    }
+
+    /// When a line will be looked at before anybody asks for it, if it will: by the replica that leads.
+    pub fn next_look(&self, number: Option<u64>, branch: &Branch) -> Option<Moment> {
+        let by = number.map(By::Number).into_iter().chain([By::Branch(branch.clone())]);
+        by.filter_map(|by| self.hot.due(&by)).min()
+    }
+
     /// Since when GitHub and the registries of all images are up, and neither limit nor refuse us, as far as is known;
     /// `None` while that is not so.
     pub fn upstreams_well_since(&self) -> Option<Moment> {
@@ -145,7 +156,8 @@ impl BuildPart {
         Some(github.max(self.finder.registries.well_since(images)?))
     }
 
-    /// What the upstreams say to a question. `thorough` looks further where an image is missing, for people.
+    /// What the upstreams say to a question. `thorough`, for people, reads GitHub anew and looks further where an image is
+    /// missing.
     ///
     /// # Errors
     /// Only for a question that no pull request can cause.
@@ -164,7 +176,7 @@ impl BuildPart {
     async fn resolve_read(&self, question: &Question, thorough: bool) -> Result<(Resolution, Moment), QuestionError> {
         let asked = self.clock.now();
         // Final heads may be old; what turns out not to be final is looked at again, if memory is older than that.
-        let mut since = asked - self.options.settled;
+        let mut since = if thorough { asked } else { asked - self.options.settled };
         loop {
             let reading = match self.read(question, since).await {
                 Ok(reading) => reading,

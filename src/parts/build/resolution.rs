@@ -47,7 +47,7 @@ pub struct Resolution {
     /// The one explanation.
     pub reason: String,
     /// Every commit that was considered, newest first.
-    pub considered: Vec<Considered>,
+    pub considered: Arc<[Considered]>,
     /// When GitHub was asked for what this rests on.
     pub as_of: Moment,
     /// The earliest moment at which asking again may help.
@@ -90,7 +90,11 @@ impl Resolution {
             Outcome::Ready(build) => Some(build.commit()),
             _ => None,
         };
-        self.considered.iter().map(|considered| considered.commit).take_while(|commit| Some(*commit) != found).collect()
+        self.considered
+            .iter()
+            .map(|considered| considered.commit.sha)
+            .take_while(|commit| Some(*commit) != found)
+            .collect()
     }
 
     pub(super) fn of(outcome: Outcome, line: Option<Meant>, reason: impl Into<String>) -> Self {
@@ -99,7 +103,7 @@ impl Resolution {
             line,
             ambiguous: false,
             reason: reason.into(),
-            considered: Vec::new(),
+            considered: Arc::default(),
             as_of: Moment::START,
             again_at: None,
             good_until: Moment::START,

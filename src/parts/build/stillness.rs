@@ -41,7 +41,7 @@ impl Stillness {
         let Some(meant) = resolution.line.as_ref().filter(|_| !resolution.upstream_failed) else { return shortest };
         // What was considered and why it will not do: the same text for the same state of things.
         let mut state = DefaultHasher::new();
-        (resolution.considered.first().map(|head| head.commit), &resolution.reason).hash(&mut state);
+        (resolution.considered.first().map(|head| head.commit.sha), &resolution.reason).hash(&mut state);
         let state = state.finish();
         let since = match self.since.get(&meant.key) {
             Some((known, since)) if known == state => since,

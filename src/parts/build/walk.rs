@@ -102,8 +102,12 @@ impl BuildPart {
         (index, commit): (usize, &Arc<Commit>),
         view: View<'_>,
     ) -> (Considered, Step) {
-        let mut considered =
-            Considered { commit: commit.sha, verdict: Ok(Verdict::NoChecks), checks: Vec::new(), looks: Vec::new() };
+        let mut considered = Considered {
+            commit: Arc::clone(commit),
+            verdict: Ok(Verdict::NoChecks),
+            roles: Box::default(),
+            looks: Vec::new(),
+        };
         let judged = match walk.judge(commit).await {
             Ok(judged) => judged,
             Err(error) => {
@@ -112,7 +116,7 @@ impl BuildPart {
             }
         };
         considered.verdict = Ok(judged.verdict.clone());
-        considered.checks = judged.checks;
+        (considered.commit, considered.roles) = (judged.commit, judged.roles);
         let Verdict::Green(green) = judged.verdict else { return (considered, Step::PassedOver) };
         let quiet_for = (walk.read_at - judged.changed_at).to_std().unwrap_or_default();
         let patience = Patience {
@@ -150,7 +154,7 @@ impl BuildPart {
         };
         let now = self.clock.now();
         Resolution {
-            considered,
+            considered: considered.into(),
             as_of: walk.began,
             again_at: unknown.as_ref().map(|error| error.again_at(now)),
             upstream_failed: unknown.is_some(),

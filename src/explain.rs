@@ -1,0 +1,271 @@
+//! Why a preview is as it is, for people: what every generator serves, and of one line the whole story.
+//!
+//! ```text
+//! ledger (what is served) ┐
+//! books (what was said)   ├─ rows ─ filtered, sorted, a page of them
+//!                         └─ one line ─ its story: commits, checks with their rules, images
+//! GitHub ─ budgets
+//! ```
+//!
+//! All of it is known already: nothing here asks an upstream or waits for one, so that looking costs nobody anything.
+//! Only [`Explain::look`] asks anew, for one line, as the command line does; what it finds changes no answer.
+//!
+//! What comes out is plain data, and its JSON a contract: `docs/explain.md`.
+
+mod looks;
+mod rows;
+mod rules;
+mod story;
+mod view;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+use serde_json::Map;
+use thiserror::Error;
+use tokio::sync::Semaphore;
+
+use self::looks::{Look, Looks};
+pub use self::{
+    rows::{Filter, Order, PER_PAGE, Sort, State},
+    story::{CheckView, CommitView, Effect, Image, ImageView, Served, Source, Story, Verdict},
+    view::{Budget, GeneratorView, LineStory, NextLook, Overview, Policy, Row, text},
+};
+use crate::{
+    clock::{Moment, SharedClock},
+    domain::{Question, QuestionError},
+    generator::{Generator, Seen},
+    github::GitHub,
+    ledger::{Ledger, Listed},
+};
+
+/// How long a look at the ledger may take.
+const LEDGER: Duration = Duration::from_secs(3);
+
+/// How long a new look at the upstreams may take.
+const LOOK: Duration = Duration::from_secs(25);
+
+/// How many new looks there are at once.
+const AT_ONCE: usize = 2;
+
+/// What explains.
+#[derive(Debug)]
+pub struct Explain {
+    generators: BTreeMap<Arc<str>, Arc<Generator>>,
+    ledger: Arc<Ledger>,
+    github: Option<Arc<GitHub>>,
+    /// Where GitHub shows repositories to people, without a slash at its end.
+    web: Option<String>,
+    looks: Looks,
+    looking: Semaphore,
+    clock: SharedClock,
+}
+
+/// Which line is meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Which {
+    /// The generator's name; a sole one need not be named.
+    pub generator: Option<String>,
+    /// The head branch's name.
+    pub branch: Option<String>,
+    /// The pull request.
+    pub number: Number,
+    /// GitHub's number of the repository, where several have such a line.
+    pub repository_id: Option<u64>,
+}
+
+/// Which pull request is meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Number {
+    /// Any, or none.
+    #[default]
+    Any,
+    /// None: the branch without a pull request.
+    None,
+    /// This one.
+    Is(u64),
+}
+
+/// What was found of a line.
+#[derive(Debug)]
+pub enum Found {
+    /// The one that fits.
+    One(Box<LineStory>),
+    /// Several fit.
+    Several(Overview),
+}
+
+/// Why something is not explained.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Unexplained {
+    /// There is no such generator.
+    #[error("there is no generator `{name}`; there are: {known}")]
+    NoSuchGenerator {
+        /// What was asked for.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// There are several, and none was named.
+    #[error("there are several generators: name one of {0}")]
+    Unnamed(String),
+    /// The line was never seen.
+    #[error("nobody has asked for this since lastgreen began, and the ledger does not know it")]
+    NeverSeen,
+    /// The question is one that no pull request can cause.
+    #[error(transparent)]
+    Bad(#[from] QuestionError),
+    /// Others look just now.
+    #[error("others have the upstreams asked anew just now: try again in a moment")]
+    Busy,
+    /// GitHub or a registry took too long.
+    #[error("GitHub or a registry took too long; what is found is kept all the same: look again in a moment")]
+    Late,
+}
+
+impl Explain {
+    /// Explains these generators. `web` is where GitHub shows repositories to people.
+    pub fn new(
+        generators: BTreeMap<Arc<str>, Arc<Generator>>,
+        ledger: Arc<Ledger>,
+        github: Option<Arc<GitHub>>,
+        web: Option<String>,
+        clock: SharedClock,
+    ) -> Self {
+        let (looks, looking) = (Looks::default(), Semaphore::new(AT_ONCE));
+        Self { generators, ledger, github, web, looks, looking, clock }
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
+    /// Every line that fits, a page of them.
+    pub async fn overview(&self, filter: &Filter) -> Overview {
+        let now = self.now();
+        let (rows, problem) = self.rows(now).await;
+        self.page(filter, rows, problem, now)
+    }
+
+    /// The story of one line.
+    pub async fn line(&self, which: &Which) -> Result<Found, Unexplained> {
+        let generator = self.generator(which.generator.as_deref())?;
+        let now = self.now();
+        let (mut rows, problem) = self.rows(now).await;
+        rows.retain(|row| row.generator == *generator.name() && row.fits(which));
+        if rows.len() > 1 {
+            return Ok(Found::Several(self.page(&Filter::default(), rows, problem, now)));
+        }
+        let row = rows.pop();
+        let look = self.looks.get(generator.name(), which, row.as_ref());
+        match (&row, &look) {
+            (None, None) => Err(Unexplained::NeverSeen),
+            _ => Ok(Found::One(Box::new(self.story(generator, row.as_ref(), look.as_deref(), problem, now)))),
+        }
+    }
+
+    /// Asks GitHub and the registries anew for one line, and keeps what they say for [`Explain::line`].
+    pub async fn look(&self, which: &Which) -> Result<(), Unexplained> {
+        let generator = self.generator(which.generator.as_deref())?;
+        let question = question(which)?;
+        let _turn = self.looking.try_acquire().map_err(|_| Unexplained::Busy)?;
+        let resolution = tokio::select! {
+            biased;
+            resolution = generator.explain(&question) => resolution?,
+            () = self.clock.sleep_until(self.clock.now() + LOOK) => return Err(Unexplained::Late),
+        };
+        tracing::info!(generator = %generator.name(), branch = %question.branch, "looked at anew, for people");
+        let look = Look::new(&resolution, Seen::of(&resolution), &question, self.clock.now());
+        self.looks.keep(generator.name(), look);
+        Ok(())
+    }
+
+    /// What is left of each budget.
+    fn budgets(&self, now: Now) -> Vec<Budget> {
+        let budgets = self.github.iter().flat_map(|github| github.budgets());
+        let view = |(resource, budget): (&str, crate::github::Budget)| Budget {
+            name: format!("GitHub {resource}"),
+            limit: budget.limit,
+            remaining: budget.remaining,
+            reset_at: now.wall + delta(budget.reset_in),
+        };
+        budgets.map(view).collect()
+    }
+
+    /// All lines, and what is wrong with the ledger if it cannot be read.
+    async fn rows(&self, now: Now) -> (Vec<rows::Line>, Option<String>) {
+        let listed = self.ledger.list(self.clock.now() + LEDGER).await;
+        let (listed, problem): (Vec<Listed>, _) = match listed {
+            Ok(listed) => (listed, None),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        (rows::join(listed, &self.generators, now), problem)
+    }
+
+    fn page(&self, filter: &Filter, rows: Vec<rows::Line>, problem: Option<String>, now: Now) -> Overview {
+        let page = rows::page(rows, filter);
+        Overview {
+            now: now.wall,
+            generators: self.generators.values().map(|generator| GeneratorView::of(generator)).collect(),
+            counts: page.counts,
+            total: page.total,
+            matching: page.matching,
+            page: page.number,
+            pages: page.pages,
+            per_page: PER_PAGE,
+            lines: page.lines.iter().map(|line| Row::of(line, now)).collect(),
+            budgets: self.budgets(now),
+            problem,
+        }
+    }
+
+    fn generator(&self, name: Option<&str>) -> Result<&Arc<Generator>, Unexplained> {
+        let known = || self.generators.keys().map(|name| &**name).collect::<Vec<_>>().join(", ");
+        match name {
+            Some(name) => self
+                .generators
+                .get(name)
+                .ok_or_else(|| Unexplained::NoSuchGenerator { name: crate::domain::excerpt(name), known: known() }),
+            None => match (self.generators.first_key_value(), self.generators.len()) {
+                (Some((_, sole)), 1) => Ok(sole),
+                _ => Err(Unexplained::Unnamed(known())),
+            },
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { moment: self.clock.now(), wall: self.clock.wall() }
+    }
+}
+
+/// The present by both clocks.
+#[derive(Clone, Copy, Debug)]
+struct Now {
+    moment: Moment,
+    wall: DateTime<Utc>,
+}
+
+impl Now {
+    /// A moment by the wall clock; the clock's beginning stands for none.
+    fn wall(self, moment: Moment) -> Option<DateTime<Utc>> {
+        let past = self.wall - delta(self.moment.since(moment));
+        // What is shown has whole seconds.
+        (moment != Moment::START).then(|| (past + delta(moment.since(self.moment))).round_subsecs(0))
+    }
+}
+
+fn delta(duration: Duration) -> TimeDelta {
+    // Beyond that no date would be left.
+    TimeDelta::from_std(duration.min(Duration::from_hours(24 * 365 * 100))).unwrap_or_default()
+}
+
+/// A question about a line, as Argo CD would ask it.
+fn question(which: &Which) -> Result<Question, QuestionError> {
+    let mut parameters = Map::new();
+    parameters.insert("branch".to_owned(), which.branch.as_deref().unwrap_or_default().into());
+    if let Number::Is(number) = which.number {
+        parameters.insert("number".to_owned(), number.into());
+    }
+    Question::parse("", &parameters)
+}
