@@ -106,14 +106,7 @@ impl App {
                 Door { tokens: generator.token_file.take().map(tokens), application_sets: ApplicationSets::new(sets) };
             doors.insert(Arc::clone(&name), door);
             let guard = generator.guard.map(guard);
-            let mut all: Vec<_> = generator.sql.take().map(|sql| sql_part(sql, &clock)).into_iter().collect();
-            for mut plugin in std::mem::take(&mut generator.plugins) {
-                let only_if = plugin.only_if.take();
-                let part = Arc::new(plugin_part(&name, plugin, kubernetes.as_ref(), &clock)?);
-                let named = format!("plugins.{}", part.options().name).into();
-                all.push(Part { name: named, source: generator::Source::Plugin(Arc::clone(&part)), only_if });
-                plugins.push(part);
-            }
+            let all = beside(&name, &mut generator, kubernetes.as_ref(), &mut plugins, &clock)?;
             let parts = Parts::new(
                 Arc::clone(&name),
                 all,
@@ -168,12 +161,9 @@ impl App {
         let plugin =
             Plugin::new(served, doors, (tokens(config.token_file), inbound(config.inbound)), Arc::clone(&clock));
         let plugin = Arc::new(plugin);
-        let explain = || Explain::new(generators.clone(), Arc::clone(&ledger), github.clone(), web, Arc::clone(&clock));
-        let explainer = match config.ops.explain {
-            config::Explain::Token => Some(Explainer::new(explain(), Who::HasToken)),
-            config::Explain::Open => Some(Explainer::new(explain(), Who::Anybody)),
-            config::Explain::Off => None,
-        };
+        let explainer = explainer(config.ops.explain, || {
+            Explain::new(generators.clone(), Arc::clone(&ledger), github.clone(), web, Arc::clone(&clock))
+        });
         let drain_delay = config.drain_delay;
         let mut background = background(&ledger, (&generators, &families, &plain), forget_after, &clock);
         background.extend(kubernetes.as_ref().map(watching));
@@ -398,6 +388,14 @@ fn web(api: &str) -> Option<String> {
     Some(format!("https://{host}"))
 }
 
+fn explainer(who: config::Explain, explain: impl FnOnce() -> Explain) -> Option<Explainer> {
+    match who {
+        config::Explain::Token => Some(Explainer::new(explain(), Who::HasToken)),
+        config::Explain::Open => Some(Explainer::new(explain(), Who::Anybody)),
+        config::Explain::Off => None,
+    }
+}
+
 fn github_options(config: config::GitHub) -> github::Options {
     let auth = match config.auth {
         config::GitHubAuth::App { id, private_key_file } => github::Auth::App { id, private_key_file },
@@ -478,6 +476,25 @@ fn hold(config: config::Hold) -> Hold {
         config::Hold::Never => Hold::Never,
         config::Hold::For(limit) => Hold::For(limit),
     }
+}
+
+/// The parts beside a generator's build, in order; other plugins are also kept in one list.
+fn beside(
+    name: &Arc<str>,
+    generator: &mut config::Generator,
+    kubernetes: Option<&Arc<Kubernetes>>,
+    plugins: &mut Vec<Arc<PluginPart>>,
+    clock: &SharedClock,
+) -> anyhow::Result<Vec<Part>> {
+    let mut all: Vec<_> = generator.sql.take().map(|sql| sql_part(sql, clock)).into_iter().collect();
+    for mut plugin in std::mem::take(&mut generator.plugins) {
+        let only_if = plugin.only_if.take();
+        let part = Arc::new(plugin_part(name, plugin, kubernetes, clock)?);
+        let named = format!("plugins.{}", part.options().name).into();
+        all.push(Part { name: named, source: generator::Source::Plugin(Arc::clone(&part)), only_if });
+        plugins.push(part);
+    }
+    Ok(all)
 }
 
 fn sql_part(config: config::Sql, clock: &SharedClock) -> Part {

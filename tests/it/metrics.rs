@@ -1,5 +1,7 @@
 //! What Prometheus is told.
 
+#![expect(clippy::float_cmp, reason = "what is counted is whole")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use lastgreen_sim::{Fault, Target, What};
