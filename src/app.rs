@@ -1,8 +1,12 @@
 //! The table of contents of the process: everything is built here, in the order in which it is needed, and run.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use axum::Router;
 use futures_util::future::join_all;
 use tokio::{
@@ -14,14 +18,20 @@ use crate::{
     background::{Background, Died, Tasks},
     clock::SharedClock,
     config::{self, Config},
-    domain::{CheckPattern, CiPolicy},
+    domain::{ApplicationSets, CheckPattern, CiPolicy},
     explain::Explain,
-    generator::{Generator, GeneratorOptions, Hold},
+    generator::{self, Generator, GeneratorOptions, Guard, Hold, Part, Parts, PlainGenerator},
     github::{self, GitHub},
-    http::{self, Explainer, Ops, Phase, Plugin, Tokens, Who, reached},
+    http::{self, Door, Explainer, InboundLimits, Ops, Phase, Plugin, Served, Tokens, Who, reached},
+    kubernetes::{self, Kubernetes},
     ledger::{Ledger, LedgerOptions, Source},
-    operator::Operator,
-    parts::build::{BuildOptions, BuildPart},
+    metrics::{Metrics, Watched},
+    operator::{Operator, plugins::Plugins},
+    parts::{
+        build::{BuildOptions, BuildPart},
+        plugins::{PluginOptions, PluginPart, PluginPlace},
+        sql::{SqlOptions, SqlPart, SqlSource},
+    },
     registry::{self, Registries},
     upstream::{PaceLimits, Secret, SecretFile},
 };
@@ -31,6 +41,9 @@ const FORGET_EVERY: Duration = Duration::from_hours(1);
 
 /// How long requests to the operator's listener may take once the plugin is done.
 const OPS_DRAIN: Duration = Duration::from_secs(2);
+
+/// Generators by their names.
+type ByName<G> = BTreeMap<Arc<str>, Arc<G>>;
 
 /// How the process is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,14 +57,20 @@ pub enum End {
 /// Everything that one process is made of.
 #[derive(Debug)]
 pub struct App {
-    /// GitHub.
-    pub github: Arc<GitHub>,
+    /// GitHub, where a generator has a build part.
+    pub github: Option<Arc<GitHub>>,
     /// The registries.
     pub registries: Arc<Registries>,
     /// What was answered.
     pub ledger: Arc<Ledger>,
-    /// The generators by name.
-    pub generators: BTreeMap<Arc<str>, Arc<Generator>>,
+    /// Where plugin services are looked for.
+    pub kubernetes: Option<Arc<Kubernetes>>,
+    /// Other plugins, generator by generator.
+    pub plugins: Vec<Arc<PluginPart>>,
+    /// The generators with a build part, by name.
+    pub generators: ByName<Generator>,
+    /// The generators without one, by name.
+    pub plain: ByName<PlainGenerator>,
     /// What is done beside the answering; [`App::run`] starts it.
     pub background: Vec<Background>,
     plugin: Arc<Plugin>,
@@ -66,51 +85,84 @@ impl App {
     pub fn build(config: Config, clock: SharedClock) -> anyhow::Result<Self> {
         let forget_after = config.ledger.forget_after;
         let ledger = ledger(config.ledger, &clock);
-        let web = web(&config.github.api);
-        let github = GitHub::new(github_options(config.github), Arc::clone(&clock)).context("cannot set up GitHub")?;
-        let github = Arc::new(github);
+        let web = config.github.as_ref().and_then(|github| web(&github.api));
+        let github = config.github.map(|github| GitHub::new(github_options(github), Arc::clone(&clock)));
+        let github = github.transpose().context("cannot set up GitHub")?.map(Arc::new);
         let registries = config.registries.into_iter().map(registry_options).collect();
         let registries = Registries::new(registries, Arc::clone(&clock)).context("cannot set up the registries")?;
         let registries = Arc::new(registries);
-        let mut generators = BTreeMap::new();
-        for (name, generator) in config.generators {
+        let tokens = |file| Tokens::new(SecretFile::new(file, Arc::clone(&clock)));
+        let kubernetes =
+            config.kubernetes.map(|config| Kubernetes::new(kubernetes_options(config), Arc::clone(&clock)));
+        let kubernetes = kubernetes.transpose().context("cannot set up Kubernetes")?.map(Arc::new);
+        let (mut generators, mut plain, mut doors) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut plugins = Vec::new();
+        for (name, mut generator) in config.generators {
             let name: Arc<str> = name.into();
+            let sets = generator.application_sets.iter().map(String::as_str);
+            let door =
+                Door { tokens: generator.token_file.take().map(tokens), application_sets: ApplicationSets::new(sets) };
+            doors.insert(Arc::clone(&name), door);
+            let guard = generator.guard.map(guard);
+            let mut all: Vec<_> = generator.sql.take().map(|sql| sql_part(sql, &clock)).into_iter().collect();
+            for mut plugin in std::mem::take(&mut generator.plugins) {
+                let only_if = plugin.only_if.take();
+                let part = Arc::new(plugin_part(&name, plugin, kubernetes.as_ref(), &clock)?);
+                let named = format!("plugins.{}", part.options().name).into();
+                all.push(Part { name: named, source: generator::Source::Plugin(Arc::clone(&part)), only_if });
+                plugins.push(part);
+            }
+            let parts = Parts::new(
+                Arc::clone(&name),
+                all,
+                (generator.build.as_ref().map(keys), guard),
+                Arc::clone(&ledger),
+                Arc::clone(&clock),
+            );
+            let (ledger, clock) = (Arc::clone(&ledger), Arc::clone(&clock));
+            let Some(build) = generator.build.take() else {
+                let generator = PlainGenerator::new(Arc::clone(&name), config.answer_within, parts, ledger, clock);
+                plain.insert(name, Arc::new(generator));
+                continue;
+            };
             let options = GeneratorOptions {
                 name: Arc::clone(&name),
                 answer_within: config.answer_within,
                 hold: hold(generator.hold),
-                images: generator.build.images.clone(),
-                outputs: generator.build.outputs.clone(),
+                images: build.images.clone(),
+                outputs: build.outputs.clone(),
             };
             let build = BuildPart::new(
-                build_options(&name, generator),
-                Arc::clone(&github),
+                build_options(&name, build, &generator, parts.is_empty()),
+                Arc::clone(github.as_ref().context("a generator has a `build` part, and there is no GitHub")?),
                 Arc::clone(&registries),
                 Arc::clone(&ledger),
                 Arc::clone(&clock),
             );
-            let generator = Generator::new(options, build, Arc::clone(&ledger), Arc::clone(&clock));
-            generators.insert(name, Arc::new(generator));
+            generators.insert(name, Arc::new(Generator::new(options, build, (parts, guard), ledger, clock)));
         }
-        let tokens = |file| Tokens::new(SecretFile::new(file, Arc::clone(&clock)));
         let ops_tokens = config.ops.token_file.map(tokens);
-        let tokens = tokens(config.token_file);
-        let plugin = Arc::new(Plugin::new(generators.clone(), tokens, Arc::clone(&clock)));
-        let explain = || {
-            Explain::new(generators.clone(), Arc::clone(&ledger), Some(Arc::clone(&github)), web, Arc::clone(&clock))
-        };
+        let served = generators.values().cloned().map(Served::Lines).chain(plain.values().cloned().map(Served::Plain));
+        let plugin =
+            Plugin::new(served, doors, (tokens(config.token_file), inbound(config.inbound)), Arc::clone(&clock));
+        let plugin = Arc::new(plugin);
+        let explain = || Explain::new(generators.clone(), Arc::clone(&ledger), github.clone(), web, Arc::clone(&clock));
         let explainer = match config.ops.explain {
             config::Explain::Token => Some(Explainer::new(explain(), Who::HasToken)),
             config::Explain::Open => Some(Explainer::new(explain(), Who::Anybody)),
             config::Explain::Off => None,
         };
         let drain_delay = config.drain_delay;
-        let background = background(&ledger, &generators, forget_after, &clock);
+        let mut background = background(&ledger, (&generators, &plain), forget_after, &clock);
+        background.extend(kubernetes.as_ref().map(watching));
         Ok(Self {
             github,
             registries,
             ledger,
+            kubernetes,
+            plugins,
             generators,
+            plain,
             background,
             plugin,
             ops_tokens,
@@ -130,11 +182,24 @@ impl App {
         http::plugin_router(Arc::clone(&self.plugin))
     }
 
+    /// What Prometheus is told of.
+    pub fn watched(&self) -> Watched {
+        Watched {
+            counts: self.plugin.counts(),
+            generators: self.generators.clone(),
+            github: self.github.clone(),
+            registries: Arc::clone(&self.registries),
+            ledger: Arc::clone(&self.ledger),
+        }
+    }
+
     /// What answers on the operator's listener; whoever asks for it a second time gets it without tokens and pages.
     pub fn ops_router(&mut self, phase: watch::Receiver<Phase>) -> Router {
         let operator = Operator::new(Arc::clone(&self.ledger), Arc::clone(&self.clock));
+        let metrics = Metrics::new(self.watched());
+        let plugins = Plugins::new(self.plugins.clone(), self.kubernetes.clone());
         let (tokens, explain) = (self.ops_tokens.take(), self.explainer.take());
-        http::ops_router(Arc::new(Ops { phase, tokens, operator, explain }))
+        http::ops_router(Arc::new(Ops { phase, tokens, operator, metrics, plugins, explain }))
     }
 
     /// Serves both listeners until it is told to end, or until a background task dies, which is an error.
@@ -171,17 +236,17 @@ impl App {
     }
 }
 
-/// What is done beside the answering: what is asked for is kept fresh, the ledger is looked after, and what nobody needs
-/// any more is forgotten.
+/// What is done beside the answering: what is asked for is kept fresh, the ledger is looked after, what nobody needs any
+/// more is forgotten, and mistakes in what is asked of databases are said at once.
 fn background(
     ledger: &Arc<Ledger>,
-    generators: &BTreeMap<Arc<str>, Arc<Generator>>,
+    (generators, plain): (&ByName<Generator>, &ByName<PlainGenerator>),
     forget_after: Duration,
     clock: &SharedClock,
 ) -> Vec<Background> {
     let (keeper, lines) = (Arc::clone(ledger), Arc::clone(ledger));
-    let fresh = generators.clone();
-    let (generators, clock) = (generators.clone(), Arc::clone(clock));
+    let (fresh, checked) = (generators.clone(), (generators.clone(), plain.clone()));
+    let (generators, plain, clock) = (generators.clone(), plain.clone(), Arc::clone(clock));
     let forgetting = Background::new("forgetting", move |mut stop| async move {
         loop {
             tokio::select! {
@@ -189,12 +254,21 @@ fn background(
                 () = stop.told() => return Ok(()),
                 () = clock.sleep_until(clock.now() + FORGET_EVERY) => {}
             }
-            for generator in generators.values().filter(|_| lines.leads()) {
-                tokio::select! {
-                    biased;
-                    () = stop.told() => return Ok(()),
-                    () = generator.forget(forget_after) => {}
+            if !lines.leads() {
+                continue;
+            }
+            let all = async {
+                for generator in generators.values() {
+                    generator.forget(forget_after).await;
                 }
+                for generator in plain.values() {
+                    generator.forget(forget_after).await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stop.told() => return Ok(()),
+                () = all => {}
             }
         }
     });
@@ -204,6 +278,22 @@ fn background(
             async move { generator.keep_fresh(stop.told()).await }
         });
         join_all(all).await;
+        // There may be none.
+        let mut stop = stop;
+        stop.told().await;
+        Ok(())
+    });
+    let checking = Background::new("checking", move |mut stop| async move {
+        let (generators, plain) = &checked;
+        let parts = generators.values().map(|generator| generator.parts());
+        let parts = parts.chain(plain.values().map(|generator| generator.parts()));
+        let all = join_all(parts.map(Parts::check));
+        tokio::select! {
+            biased;
+            () = stop.told() => return Ok(()),
+            _ = all => {}
+        }
+        stop.told().await;
         Ok(())
     });
     // Told to end last: it writes what is left.
@@ -211,7 +301,16 @@ fn background(
         keeper.keep(stop.told()).await;
         Ok(())
     });
-    vec![refreshing, forgetting, keeping]
+    vec![checking, refreshing, forgetting, keeping]
+}
+
+/// What Kubernetes knows of plugin services is kept up to date.
+fn watching(kubernetes: &Arc<Kubernetes>) -> Background {
+    let kubernetes = Arc::clone(kubernetes);
+    Background::new("watching Kubernetes", move |mut stop| async move {
+        kubernetes.keep(stop.told()).await;
+        Ok(())
+    })
 }
 
 /// The ledger alone.
@@ -291,6 +390,50 @@ fn registry_options(config: config::Registry) -> registry::Options {
     }
 }
 
+fn inbound(config: config::Inbound) -> InboundLimits {
+    InboundLimits { per_second: config.per_second, burst: config.burst }
+}
+
+fn kubernetes_options(config: config::Kubernetes) -> kubernetes::Options {
+    kubernetes::Options {
+        namespaces: config.namespaces,
+        api: config.api,
+        token_file: config.token_file,
+        ca_file: config.ca_file,
+    }
+}
+
+fn plugin_part(
+    generator: &Arc<str>,
+    config: config::Plugin,
+    kubernetes: Option<&Arc<Kubernetes>>,
+    clock: &SharedClock,
+) -> anyhow::Result<PluginPart> {
+    let name = config.name;
+    let place = match (config.place, kubernetes) {
+        (config::PluginPlace::Url(url), _) => PluginPlace::Url(url),
+        (config::PluginPlace::Service { namespace, name, port }, Some(kubernetes)) => {
+            PluginPlace::Service { kubernetes: Arc::clone(kubernetes), namespace, name, port }
+        }
+        (config::PluginPlace::Service { .. }, None) => {
+            bail!("no place is known where the plugin `{name}` is looked for")
+        }
+    };
+    let options = PluginOptions {
+        generator: Arc::clone(generator),
+        name: name.as_str().into(),
+        place,
+        token_file: config.token_file,
+        ca_file: config.ca_file,
+        path: config.path,
+        timeout: config.timeout,
+        inputs: config.inputs,
+        keys: config.keys,
+    };
+    let part = PluginPart::new(options, Arc::clone(clock));
+    part.with_context(|| format!("cannot set up the plugin `{name}` of the generator `{generator}`"))
+}
+
 fn pace(config: config::PaceConfig) -> PaceLimits {
     PaceLimits { per_second: config.per_second, concurrent: config.concurrent }
 }
@@ -303,8 +446,39 @@ fn hold(config: config::Hold) -> Hold {
     }
 }
 
-fn build_options(name: &Arc<str>, generator: config::Generator) -> BuildOptions {
-    let build = generator.build;
+fn sql_part(config: config::Sql, clock: &SharedClock) -> Part {
+    let source = match config.place {
+        config::Database::Sqlite(path) => SqlSource::Sqlite(path),
+        config::Database::Postgres(url) => SqlSource::Postgres(Secret::new(url)),
+        config::Database::UrlFile(path) => SqlSource::UrlFile(SecretFile::new(path, Arc::clone(clock))),
+    };
+    let options = SqlOptions {
+        source,
+        query: config.query,
+        timeout: config.timeout,
+        max_rows: usize::try_from(config.max_rows).unwrap_or(usize::MAX),
+        connections: usize::try_from(config.connections).unwrap_or(1),
+        ca_file: config.ca_file,
+    };
+    Part {
+        name: "sql".into(),
+        source: generator::Source::Sql(SqlPart::new(options, Arc::clone(clock))),
+        only_if: Some(config.only_if).filter(|only_if| !only_if.is_empty()),
+    }
+}
+
+/// The keys of a build's items.
+fn keys(build: &config::Build) -> BTreeSet<String> {
+    let images = build.images.iter().map(|image| image.key.clone());
+    images.chain(build.outputs.iter().map(|(key, _)| key.clone())).collect()
+}
+
+fn guard(config: config::Guard) -> Guard {
+    let config::Guard { max_drop, min_items, window } = config;
+    Guard { max_drop, min_items: usize::try_from(min_items).unwrap_or(usize::MAX), window }
+}
+
+fn build_options(name: &Arc<str>, build: config::Build, generator: &config::Generator, alone: bool) -> BuildOptions {
     let mut labels: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (_, output) in &build.outputs {
         for (image, label) in output.labels() {
@@ -323,6 +497,7 @@ fn build_options(name: &Arc<str>, generator: config::Generator) -> BuildOptions 
         pending: generator.refresh.pending,
         settled: generator.refresh.settled,
         ahead: generator.refresh.ahead,
+        alone,
     }
 }
 

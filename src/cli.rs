@@ -1,26 +1,39 @@
-//! The command line: `serve`, `resolve`, `check`, `ledger`, `config`.
+//! The command line: `serve`, `resolve`, `check`, `health`, `ledger`, `guard`, `plugins`, `config`.
 //!
-//! Exit codes: 0 all is well; 1 the program broke down; 2 the command line or the configuration is wrong; 3 `resolve`
-//! found no build yet, `ledger show` no line; 4 `resolve` could not find out; 5 `check` found something wrong.
+//! Exit codes: 0 all is well; 1 the program broke down, or `health` found no service that is ready; 2 the command line or
+//! the configuration is wrong; 3 `resolve` found no build yet, `ledger show` no line; 4 `resolve` could not find out; 5
+//! `check` found something wrong.
 
 mod check;
+mod guard;
+mod health;
 mod ledger;
+mod plugins;
 mod resolve;
 mod serve;
+mod service;
 
 use std::{
     io::{self, Write as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::LazyLock,
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Config, ConfigErrors};
 
+/// The version, and the commit if the build was told: an environment variable, so that no commit rebuilds anything.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let commit = option_env!("LASTGREEN_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or("unknown");
+    format!("{} ({commit})", env!("CARGO_PKG_VERSION"))
+});
+
 /// Answers Argo CD with the image digests of a pull request's last green build.
 #[derive(Debug, Parser)]
-#[command(name = "lastgreen", version, about, max_term_width = 100)]
+#[command(name = "lastgreen", version = VERSION.as_str(), about, max_term_width = 100)]
 pub struct Cli {
     /// How log lines are written to standard error; `RUST_LOG` tells what is logged (default: info).
     #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true)]
@@ -46,9 +59,17 @@ enum Command {
     Resolve(resolve::ResolveArgs),
     /// Try everything: configuration, token, GitHub, each registry; one line each. Exit code 5: something is wrong.
     Check(ConfigArg),
+    /// Ask the service that runs here whether it is ready. Exit code 1: it is not.
+    Health(health::HealthArgs),
     /// What was answered: look at it, or forget it.
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
+    /// What the guards hold back, because too many items would vanish: look at it, or let it through.
+    #[command(subcommand)]
+    Guard(guard::GuardCommand),
+    /// Other plugins: what was found, and how they do.
+    #[command(subcommand)]
+    Plugins(plugins::PluginsCommand),
     /// About the configuration file.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -103,9 +124,18 @@ pub fn run(cli: Cli) -> Exit {
             with_config(&args.config.config.clone(), |config| in_runtime(resolve::resolve(config, args)))
         }
         Command::Check(args) => with_config(&args.config, |config| in_runtime(check::check(config))),
+        Command::Health(args) => health::health(args),
         Command::Ledger(command) => {
             let path = command.place().config.config.clone();
             with_config(&path, |config| in_runtime(ledger::ledger(config, command)))
+        }
+        Command::Guard(command) => {
+            let path = command.place().config.config.clone();
+            with_config(&path, |config| in_runtime(guard::guard(config, command)))
+        }
+        Command::Plugins(command) => {
+            let path = command.place().config.config.clone();
+            with_config(&path, |config| in_runtime(plugins::plugins(config, command)))
         }
         Command::Config(ConfigCommand::Schema) => print(&format!("{:#}\n", config::schema())),
         Command::Config(ConfigCommand::Example) => print(config::EXAMPLE),
@@ -150,6 +180,16 @@ fn log_to_stderr(format: LogFormat) {
         LogFormat::Text => builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
+}
+
+/// Where the operator's port of a service on this machine is.
+fn ops_url(listen: SocketAddr) -> String {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, listen.port()))
 }
 
 /// Prints what was asked for. A reader that has gone away (`| head`) is no error.

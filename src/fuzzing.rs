@@ -7,8 +7,10 @@ use std::collections::BTreeSet;
 
 use crate::{
     config::Config,
-    domain::{Branch, CommitSha, Digest, ImageName, ImageSpec, Names, Tag, TagContext},
-    github, http, registry,
+    domain::{Branch, CommitSha, Dialect, Digest, ImageName, ImageSpec, Names, Statement, Tag, TagContext},
+    github, http, kubernetes,
+    parts::plugins,
+    registry,
 };
 
 /// No message is longer, in bytes.
@@ -26,6 +28,36 @@ pub fn question(data: &[u8]) {
             assert_eq!(http::fuzzing::question(&http::fuzzing::body(&question)), Ok(question));
         }
         Err(message) => is_decent(&message),
+    }
+}
+
+/// An answer of another plugin: the first byte tells whether its keys are known.
+pub fn plugin(data: &[u8]) {
+    let Some((told, body)) = data.split_first() else { return };
+    let read = plugins::fuzzing::items(body, told % 2 == 0);
+    assert_eq!(read, plugins::fuzzing::items(body, told % 2 == 0), "the same answer is another one");
+    match read {
+        Ok(items) => {
+            let same = items.windows(2).all(|pair| pair[0].keys().eq(pair[1].keys()));
+            assert!(same, "items have other keys than the first");
+            // What was taken can be said again, and is the same.
+            let again = serde_json::json!({ "output": { "parameters": items } }).to_string();
+            assert_eq!(plugins::fuzzing::items(again.as_bytes(), told % 2 == 0), Ok(items));
+        }
+        Err(message) => is_decent(&message),
+    }
+}
+
+/// A Service that wants to be a plugin's, as JSON.
+pub fn service(data: &[u8]) {
+    match kubernetes::fuzzing::service(data) {
+        None => {}
+        Some(Ok(url)) => {
+            let uri: ::http::Uri = url.parse().expect("an address is a URL");
+            let host = uri.host().expect("an address has a host");
+            assert!(host.parse::<std::net::IpAddr>().is_err() && !url.contains('@') && uri.query().is_none(), "{url}");
+        }
+        Some(Err(message)) => is_decent(&message),
     }
 }
 
@@ -64,14 +96,24 @@ pub fn config(data: &[u8]) {
                 let part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
                 assert!((1..=63).contains(&name.len()) && name.bytes().all(part), "{name}");
                 assert!(generator.refresh.pending <= generator.refresh.settled);
-                let build = &generator.build;
-                assert!((1..=100).contains(&build.walk) && !build.images.is_empty());
-                let images = build.images.iter().map(|image| &image.key);
-                let keys: Vec<_> = images.chain(build.outputs.iter().map(|(key, _)| key)).collect();
-                assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len(), "a key comes twice: {keys:?}");
+                assert!(generator.build.is_some() || generator.sql.is_some());
+                assert!(generator.build.is_none() || config.github.is_some());
+                if let Some(build) = &generator.build {
+                    assert!((1..=100).contains(&build.walk) && !build.images.is_empty());
+                    let images = build.images.iter().map(|image| &image.key);
+                    let keys: Vec<_> = images.chain(build.outputs.iter().map(|(key, _)| key)).collect();
+                    assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len(), "a key comes twice: {keys:?}");
+                }
+                if let Some(sql) = &generator.sql {
+                    let read =
+                        [Dialect::Postgres, Dialect::Sqlite].map(|dialect| Statement::parse(&sql.query, dialect));
+                    assert!(read.iter().any(Result::is_ok), "no database takes {}", sql.query);
+                }
             }
             // What is accepted can be run, but for files that are not there.
-            github::fuzzing::address(&config.github.api);
+            if let Some(github) = &config.github {
+                github::fuzzing::address(&github.api);
+            }
             for registry in config.registries {
                 registry::fuzzing::host(registry.host, registry.realms, registry.plain_http);
             }

@@ -12,19 +12,36 @@
 //!
 //! An empty list deletes a preview and a refusal freezes all of them, so both are given only where nothing better is
 //! true; before a refusal the time that is left is used to try again.
+//!
+//! Where there are other parts beside the build, `composite` puts their lists beside its item; a generator without a
+//! build is a [`PlainGenerator`].
 
+mod batch;
 mod book;
+mod composite;
+mod guard;
 mod item;
+mod known;
+mod parts;
+mod plain;
 
 use std::{sync::Arc, time::Duration};
 
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 pub use self::book::{About, Book, Noted, Seen, Stood};
 use self::item::images_of;
+pub use self::{
+    guard::Guard,
+    parts::{Part, Parts, Source},
+    plain::PlainGenerator,
+};
 use crate::{
     clock::{Moment, SharedClock},
-    domain::{Answer, Branch, Build, ImageSpec, Item, OutputTemplate, Question, QuestionError, Standing, WhyNothing},
+    domain::{
+        Answer, Branch, Build, ImageSpec, Item, Misfit, OutputTemplate, Question, QuestionError, Standing, WhyNothing,
+    },
     ledger::{Candidate, Epoch, Known, Ledger, LedgerError, Record, Recorded, TrustKey},
     parts::build::{BuildPart, Meant, Outcome, Resolution},
 };
@@ -55,11 +72,15 @@ pub struct GeneratorOptions {
     pub outputs: Vec<(String, OutputTemplate)>,
 }
 
-/// One generator.
+/// One generator with a build part.
 #[derive(Debug)]
 pub struct Generator {
     options: GeneratorOptions,
     build: Arc<BuildPart>,
+    /// The parts beside it.
+    parts: Parts,
+    /// The open pull requests, for who asks for all of them.
+    pulls: Parts,
     ledger: Arc<Ledger>,
     book: Book,
     clock: SharedClock,
@@ -72,6 +93,8 @@ pub struct Answered {
     pub answer: Answer,
     /// Whether the same question may get it again without another look.
     pub repeat: Option<Repeat>,
+    /// When GitHub was asked for what it rests on, where it was.
+    pub read_at: Option<Moment>,
 }
 
 /// On what condition an answer may be repeated: [`Generator::repeats`].
@@ -91,6 +114,9 @@ pub enum Refusal {
     /// Nobody can say, and whether it was answered before is not known either.
     #[error("no answer yet: {0}")]
     Unavailable(String),
+    /// The parts' answers do not fit together.
+    #[error("the generator's parts do not fit together: {0}")]
+    Misfit(Misfit),
     /// A bug.
     #[error("lastgreen broke down over this question; its log says where")]
     Internal,
@@ -119,14 +145,29 @@ enum Decision {
 }
 
 impl Generator {
-    /// A generator with one build part.
-    pub fn new(options: GeneratorOptions, build: BuildPart, ledger: Arc<Ledger>, clock: SharedClock) -> Self {
-        Self { options, build: Arc::new(build), ledger, book: Book::default(), clock }
+    /// A generator with one build part, and perhaps others beside it.
+    pub fn new(
+        options: GeneratorOptions,
+        build: BuildPart,
+        (parts, guard): (Parts, Option<Guard>),
+        ledger: Arc<Ledger>,
+        clock: SharedClock,
+    ) -> Self {
+        let build = Arc::new(build);
+        let pulls = Part { name: "pulls".into(), source: Source::Pulls(Arc::clone(&build)), only_if: None };
+        let name = Arc::clone(&options.name);
+        let pulls = Parts::new(name, vec![pulls], (None, guard), Arc::clone(&ledger), Arc::clone(&clock));
+        Self { options, build, parts, pulls, ledger, book: Book::default(), clock }
     }
 
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
         &self.options.name
+    }
+
+    /// The parts beside the build.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
     }
 
     /// Whether an answer may be given again now, without another look at anything.
@@ -150,39 +191,60 @@ impl Generator {
         &self.book
     }
 
-    /// Answers a question in time, and notes what it answered.
-    pub async fn answer(self: &Arc<Self>, question: &Question) -> Result<Answered, Refusal> {
+    /// Answers a question in time; the parts beside the build are asked with the question's parameters.
+    pub async fn answer(
+        self: &Arc<Self>,
+        question: &Question,
+        parameters: &Map<String, Value>,
+    ) -> Result<Answered, Refusal> {
+        self.answer_by(question, parameters, self.clock.now() + self.options.answer_within).await
+    }
+
+    /// Answers a question by then, and notes what it answered.
+    async fn answer_by(
+        self: &Arc<Self>,
+        question: &Question,
+        parameters: &Map<String, Value>,
+        deadline: Moment,
+    ) -> Result<Answered, Refusal> {
         let mut seen = None;
-        let answered = self.answer_by_the_table(question, &mut seen).await;
+        let answered = self.answer_by_the_table((question, parameters), deadline, &mut seen).await;
         self.book.note(question, seen, answered.as_ref().map(|answered| &answered.answer), self.clock.now());
         answered
     }
 
     async fn answer_by_the_table(
         self: &Arc<Self>,
-        question: &Question,
+        (question, parameters): (&Question, &Map<String, Value>),
+        deadline: Moment,
         seen: &mut Option<Seen>,
     ) -> Result<Answered, Refusal> {
-        let deadline = self.clock.now() + self.options.answer_within;
         // What the upstreams do not say by then is unknown; what is left is for the ledger.
-        let last_word = self.clock.now() + self.options.answer_within.mul_f64(0.9);
+        let last_word = deadline - self.options.answer_within.mul_f64(0.1);
         let mut said = None;
         loop {
             // Which line is meant may hang on what is recorded. If that cannot be read, the table says so below.
             let _ = self.ledger.refresh(last_word).await;
             // What is recorded from here on may be news to this answer.
             let epoch = self.ledger.epoch();
-            let resolution = self.resolve_by(question, last_word).await?;
+            let (resolution, beside) = self.resolve_and_ask(question, parameters, last_word).await?;
             *seen = Some(Seen::of(&resolution));
-            let (reason, again_at) = match self.decide(question, resolution, deadline).await {
+            let beside = beside.zip(resolution.line.clone());
+            let read_at = Some(resolution.as_of).filter(|as_of| *as_of != Moment::START);
+            let decision = self.decide(question, resolution, deadline).await;
+            let decision = match &beside {
+                Some((asked, meant)) => self.compose(decision, meant, asked, deadline).await?,
+                None => decision,
+            };
+            let (reason, again_at) = match decision {
                 Decision::Answer { answer, good_until } => {
                     let repeat = Repeat { until: good_until, epoch };
-                    return Ok(Answered { answer, repeat: self.repeats(&repeat).then_some(repeat) });
+                    return Ok(Answered { answer, repeat: self.repeats(&repeat).then_some(repeat), read_at });
                 }
                 Decision::Refuse { reason, again_at } => (reason, again_at),
                 Decision::Settle { otherwise, again_at } => {
                     if again_at >= last_word {
-                        return Ok(Answered { answer: otherwise, repeat: None });
+                        return Ok(Answered { answer: otherwise, repeat: None, read_at });
                     }
                     self.clock.sleep_until(again_at).await;
                     continue;
@@ -215,6 +277,11 @@ impl Generator {
     /// Keeps fresh what is asked for, until `end` completes; of several replicas the one that leads does.
     pub async fn keep_fresh(&self, end: impl Future<Output = ()>) {
         Arc::clone(&self.build).keep_fresh(|| self.ledger.leads(), end).await;
+    }
+
+    /// How many lines are kept fresh.
+    pub fn hot_lines(&self) -> usize {
+        self.build.hot_lines()
     }
 
     /// Completes once nothing is looked at ahead any more. A simulation must not let time pass meanwhile.

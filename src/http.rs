@@ -14,8 +14,10 @@ mod explain;
 pub(crate) mod fuzzing;
 mod ledger;
 mod ops;
+mod pace;
 mod phase;
 mod plugin;
+mod plugins;
 mod reply;
 mod server;
 mod tokens;
@@ -24,8 +26,9 @@ mod warm;
 pub use self::{
     explain::{Explainer, Who},
     ops::{Ops, ops_router},
+    pace::InboundLimits,
     phase::{Phase, reached},
-    plugin::{Plugin, plugin_router, plugin_service},
+    plugin::{Door, Plugin, Served, plugin_router, plugin_service},
     server::{DRAIN, Service, routed, serve},
     tokens::Tokens,
 };

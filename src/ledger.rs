@@ -2,7 +2,8 @@
 //!
 //! One record for each (generator, repository by GitHub's number, line). A record holds facts, not rendered text.
 //! Beside the records the ledger knows which lines truly had nothing, how long it has been watching (a *new* ledger
-//! cannot know what an earlier one answered), and every pair of head and test merge that was ever seen.
+//! cannot know what an earlier one answered), every pair of head and test merge that was ever seen, and what the parts
+//! beside `build` answered last.
 //!
 //! ```text
 //! question ─ mirror (memory: all that was ever read or written) ─ answer
@@ -15,6 +16,7 @@
 //! what a process wants to write is written only if the line is still as it knows it: whoever is slower reads again.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -32,6 +34,7 @@ use crate::{
 };
 
 mod keep;
+mod lists;
 mod merges;
 mod mirror;
 mod record;
@@ -40,12 +43,17 @@ mod trust;
 mod withdrawal;
 mod write;
 
+pub use self::{
+    lists::{Guarded, HeldBack, KnownLists, ListKey, ListRecord},
+    mirror::Newer,
+    store::Source,
+    trust::TrustKey,
+};
 use self::{
     merges::{Remembered, TestMerge},
     mirror::{Mirror, State},
     store::{Batch, Store},
 };
-pub use self::{mirror::Newer, store::Source, trust::TrustKey};
 
 /// What a record belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -168,6 +176,8 @@ pub struct Ledger {
     heard: AtomicU64,
     /// Grows with every change of any line in memory.
     epoch: AtomicU64,
+    /// How often the store could not be read or written.
+    errors: AtomicU64,
 }
 
 /// A state of all lines, as memory has them.
@@ -199,6 +209,7 @@ impl Ledger {
             // What is kept nowhere needs no reading.
             heard: AtomicU64::new(u64::from(in_memory)),
             epoch: AtomicU64::default(),
+            errors: AtomicU64::default(),
             store,
             reading: AsyncMutex::default(),
             writing: AsyncMutex::default(),
@@ -359,6 +370,34 @@ impl Ledger {
         Ok(lines)
     }
 
+    /// How often it could not be read or written since the process began.
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    /// Whether memory has all that it holds.
+    pub fn is_read(&self) -> bool {
+        self.is_fresh()
+    }
+
+    /// How many lines of each generator are known to have an item, and how many to have nothing.
+    pub fn lines(&self) -> BTreeMap<Arc<str>, (u64, u64)> {
+        let mut lines: BTreeMap<Arc<str>, (u64, u64)> = BTreeMap::new();
+        for (key, entry) in &self.memory().mirror.lines {
+            let (items, nothing) = match entry.state {
+                State::Item(_) | State::Unreadable(_) => (1, 0),
+                State::Nothing(_) => (0, 1),
+                State::Never => continue,
+            };
+            let counts = match lines.get_mut(&key.generator) {
+                Some(counts) => counts,
+                None => lines.entry(Arc::clone(&key.generator)).or_default(),
+            };
+            *counts = (counts.0 + items, counts.1 + nothing);
+        }
+        lines
+    }
+
     /// The state that all lines are in now.
     pub fn epoch(&self) -> Epoch {
         Epoch(self.epoch.load(Ordering::Acquire))
@@ -380,6 +419,14 @@ impl Ledger {
             0 => false,
             heard => self.store.is_alone() || now.since(Moment::after_start(Duration::from_nanos(heard))) < LEASE,
         }
+    }
+
+    /// Counts what could not be read or written.
+    fn counted<T>(&self, outcome: Result<T, LedgerError>) -> Result<T, LedgerError> {
+        if outcome.is_err() {
+            self.errors.fetch_add(1, Ordering::Relaxed);
+        }
+        outcome
     }
 
     /// Notes a read that succeeded, and when it was begun.

@@ -1,6 +1,8 @@
 //! What an operator can see of the ledger and do to it: over the operator's listener, and from the command line where
 //! no service runs.
 
+pub mod plugins;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
@@ -10,7 +12,7 @@ use thiserror::Error;
 use crate::{
     clock::SharedClock,
     domain::{Branch, Line},
-    ledger::{Known, Ledger, LedgerError, LineKey, Listed},
+    ledger::{HeldBack, Known, Ledger, LedgerError, LineKey, ListKey, ListRecord, Listed},
 };
 
 /// How long a look at the ledger may take.
@@ -73,6 +75,30 @@ pub struct ImageView {
     pub digest: String,
 }
 
+/// Answers of a generator, for people: they are held because too many items would vanish.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldView {
+    /// The generator's name.
+    pub generator: String,
+    /// The inputs, or the line.
+    pub about: String,
+    /// How many items would vanish.
+    pub vanish: usize,
+    /// Of how many.
+    pub of: usize,
+    /// Whether an operator lets them.
+    pub released: bool,
+}
+
+/// Which answers are let through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// All of this generator.
+    pub generator: String,
+}
+
 /// Why something was not done.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Undone {
@@ -82,6 +108,12 @@ pub enum Undone {
     /// There is no such line.
     #[error("the ledger has no such line; `lastgreen ledger list` shows all")]
     NoSuchLine,
+    /// The guard holds nothing back.
+    #[error("the guard of `{0}` holds nothing back; `lastgreen guard list` shows what is held back")]
+    NothingHeld(String),
+    /// Somebody else changed it at the same time.
+    #[error("it has changed in the meantime; look at it again")]
+    Crossed,
     /// Several lines fit.
     #[error("several lines fit: name the generator, and the repository by its id")]
     Several,
@@ -124,6 +156,28 @@ impl Operator {
         Ok(view)
     }
 
+    /// What the guards hold back, in order.
+    pub async fn held_back(&self) -> Result<Vec<HeldView>, Undone> {
+        let held = self.ledger.held_back(self.clock.now() + PATIENCE).await?;
+        Ok(held.iter().filter_map(|(key, record)| HeldView::of(key, record)).collect())
+    }
+
+    /// Lets through what the guard of a generator holds back now, and no more than that; tells what it is.
+    pub async fn release(&self, release: &Release) -> Result<Vec<HeldView>, Undone> {
+        let until = self.clock.now() + PATIENCE;
+        let held = self.ledger.held_back(until).await?;
+        let mut released = Vec::new();
+        for (key, record) in held.into_iter().filter(|(key, _)| *key.generator == *release.generator) {
+            let Some(view) = HeldView::of(&key, &record) else { continue };
+            if !self.ledger.release(&key, &record, until).await? {
+                return Err(Undone::Crossed);
+            }
+            tracing::warn!(generator = %key.generator, about = %key.about, vanish = view.vanish, of = view.of, "released by the operator: the items may vanish");
+            released.push(HeldView { released: true, ..view });
+        }
+        if released.is_empty() { Err(Undone::NothingHeld(release.generator.clone())) } else { Ok(released) }
+    }
+
     async fn listed(&self, which: &Which) -> Result<Vec<(LineKey, LineView)>, Undone> {
         let all = self.ledger.list(self.clock.now() + PATIENCE).await?;
         let views = all.into_iter().map(|line| (line.key.clone(), LineView::of(&line)));
@@ -140,6 +194,14 @@ impl Which {
             && fits(self.branch.as_deref(), own_branch)
             && self.number.is_none_or(|wanted| line.number == Some(wanted))
             && self.repository_id.is_none_or(|wanted| wanted == line.repository_id)
+    }
+}
+
+impl HeldView {
+    fn of(key: &ListKey, record: &ListRecord) -> Option<Self> {
+        let HeldBack { vanish, of } = record.guarded.held_back?;
+        let released = record.guarded.released.is_some_and(|released| released >= vanish);
+        Some(Self { generator: key.generator.to_string(), about: key.about.to_string(), vanish, of, released })
     }
 }
 

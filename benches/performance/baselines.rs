@@ -50,12 +50,12 @@ fn succeeds(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-/// A Python that has `FastAPI`.
-fn with_fastapi() -> Option<PathBuf> {
+/// A Python that has `FastAPI`, and psycopg2.
+pub(crate) fn with_fastapi() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = root.join("target/bench-python");
     let python = folder.join("bin/python");
-    let has = |python: &Path| succeeds(Command::new(python).args(["-c", "import fastapi, uvicorn"]));
+    let has = |python: &Path| succeeds(Command::new(python).args(["-c", "import fastapi, psycopg2, uvicorn"]));
     if !has(&python) {
         let made = succeeds(Command::new("python3").args(["-m", "venv"]).arg(&folder));
         let requirements = root.join("benches/baselines/requirements.txt");

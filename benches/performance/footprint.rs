@@ -49,7 +49,7 @@ fn memory(options: &Options) {
     let mut idle = 0;
     for &pulls in sizes {
         let upstreams = Upstreams::start(world::world(pulls.max(1), chrono::Utc::now()));
-        let service = Service::start(&upstreams, Pace::Off, &service::quick_place());
+        let service = Service::start(&upstreams, Pace::AtOnce, &service::quick_place());
         let questions = requests((1..=pulls).map(|number| world::question(number, 0)));
         if pulls > 0 {
             service.warm_up(&questions);

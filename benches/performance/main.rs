@@ -4,6 +4,7 @@
 //! warm       answers from memory, beside a bare axum handler and the Python plugins
 //! sweep      a thousand pull requests, cold and warm, beside the naive way
 //! hour       what an hour costs upstream, by virtual time
+//! sql        rows of a query, beside a Python plugin on the same PostgreSQL
 //! footprint  memory, start, size
 //! ```
 //!
@@ -26,8 +27,12 @@ mod hour;
 mod load;
 mod naive;
 mod plot;
+#[path = "../../tests/support/postgres.rs"]
+#[expect(dead_code, reason = "tests do more with it")]
+mod postgres;
 mod process;
 mod service;
+mod sql;
 mod sweep;
 mod table;
 mod warm;
@@ -73,6 +78,9 @@ fn main() {
     }
     if options.wants("hour") {
         hour::run(&options);
+    }
+    if options.wants("sql") {
+        sql::run(&options);
     }
     if options.wants("footprint") {
         footprint::run(&options);

@@ -54,7 +54,8 @@ pub(crate) fn free_port() -> SocketAddr {
 pub(crate) fn listens(address: SocketAddr) -> bool {
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(30) {
-        if TcpStream::connect(address).is_ok() {
+        // A port that nobody listens on may be the one that is connected from: then this talks to itself.
+        if TcpStream::connect(address).is_ok_and(|stream| stream.local_addr().is_ok_and(|own| own != address)) {
             return true;
         }
         thread::sleep(Duration::from_micros(200));

@@ -42,6 +42,8 @@ impl Upstreams {
 pub(crate) enum Pace {
     /// As fast as the configuration can say.
     Off,
+    /// As many requests a second as the configuration can say, but no more at once than by default.
+    AtOnce,
     /// As a registry is asked by default: so many a second, so many at once. GitHub too is asked at its default.
     Default { per_second: u32, concurrent: u32 },
 }
@@ -121,6 +123,7 @@ fn text(sim: &Sim, folder: &Path, pace: Pace, (listen, ops): (SocketAddr, Socket
     let (folder, host) = (folder.display(), sim.registry_host());
     let (github, registry) = match pace {
         Pace::Off => ("  pace: { perSecond: 10000, concurrent: 1000 }\n", (10_000, 1000)),
+        Pace::AtOnce => ("  pace: { perSecond: 10000, concurrent: 8 }\n", (10_000, 8)),
         Pace::Default { per_second, concurrent } => ("", (per_second, concurrent)),
     };
     let images: Vec<String> =

@@ -5,19 +5,24 @@ use std::{collections::BTreeSet, fmt::Display, sync::Arc, time::Duration};
 use super::{Exit, print};
 use crate::{
     app::{self, App},
-    clock::{SharedClock, SystemClock},
-    config::{Config, LedgerPlace},
+    clock::{Moment, SharedClock, SystemClock},
+    config::{Build, Config, LedgerPlace},
     domain::ImageName,
+    generator::{Part, Parts, Source},
     github::Health,
+    kubernetes::{NamespaceState, Overrides},
 };
 
 /// How long a look at the ledger may take.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a look at a part may take.
+const PART_PATIENCE: Duration = Duration::from_secs(10);
+
 pub(super) async fn check(config: Config) -> anyhow::Result<Exit> {
     let token_file = config.token_file.display().to_string();
-    let subjects: Vec<_> =
-        config.generators.values().map(|generator| (generator.build.repository.clone(), images(generator))).collect();
+    let builds = config.generators.values().filter_map(|generator| generator.build.as_ref());
+    let subjects: Vec<_> = builds.map(|build| (build.repository.clone(), images(build))).collect();
     let clock: SharedClock = Arc::new(SystemClock::new());
     let ledger = app::ledger(config.ledger.clone(), &clock);
     let mut config = config;
@@ -37,8 +42,8 @@ pub(super) async fn check(config: Config) -> anyhow::Result<Exit> {
     }
     let repositories: BTreeSet<_> = subjects.iter().map(|(repository, _)| repository.to_string()).collect();
     for name in repositories {
-        let Ok(repository) = name.parse() else { continue };
-        let diagnosis = app.github.diagnose(&repository).await;
+        let (Ok(repository), Some(github)) = (name.parse(), &app.github) else { continue };
+        let diagnosis = github.diagnose(&repository).await;
         good &= diagnosis.is_good();
         for finding in &diagnosis.findings {
             let word = match finding.health {
@@ -56,11 +61,73 @@ pub(super) async fn check(config: Config) -> anyhow::Result<Exit> {
         // It names the image itself.
         print(&format!("{:<8} {diagnosis}\n", if diagnosis.is_fine() { "ok" } else { "WRONG" }))?;
     }
+    for name in app.generators.keys() {
+        // Without it, empty digests would be deployed.
+        let detail = "to ask for all pull requests at once (`all: \"true\"`, in a Merge), the ApplicationSet's generator needs \
+                      `selector: { matchLabels: { ready: \"true\" } }`";
+        line("note", name, detail)?;
+    }
+    good &= namespaces(&app).await?;
+    let with_build = app.generators.iter().map(|(name, generator)| (name, generator.parts()));
+    let without = app.plain.iter().map(|(name, generator)| (name, generator.parts()));
+    for (name, parts) in with_build.chain(without) {
+        good &= check_parts(name, parts, &clock).await?;
+    }
     Ok(if good { Exit::Ok } else { Exit::Wrong })
 }
 
-fn images(generator: &crate::config::Generator) -> Vec<ImageName> {
-    generator.build.images.iter().flat_map(|spec| spec.candidates.iter().map(|(name, _)| name.clone())).collect()
+/// What each part beside `build` says of what it is asked. Other plugins are not asked: what they make of a question is
+/// theirs.
+async fn check_parts(generator: &str, parts: &Parts, clock: &SharedClock) -> anyhow::Result<bool> {
+    let mut good = true;
+    for part in parts.iter() {
+        match check_part(parts, part, clock.now() + PART_PATIENCE).await {
+            Ok(found) => line("ok", format!("{generator}: {}", part.name), found)?,
+            Err(why) => {
+                good = false;
+                line("WRONG", format!("{generator}: {}", part.name), why)?;
+            }
+        }
+    }
+    Ok(good)
+}
+
+async fn check_part(parts: &Parts, part: &Part, until: Moment) -> Result<String, String> {
+    let place = match &part.source {
+        Source::Plugin(plugin) => Some(plugin.whereabouts(until).await.map_err(|why| why.to_string())?),
+        Source::Sql(_) | Source::Pulls(_) => None,
+    };
+    let keys = part.check(until).await.map_err(|error| error.to_string())?;
+    parts.check_known_keys(&part.name, &keys).map_err(|misfit| misfit.to_string())?;
+    let gives = (!keys.is_empty()).then(|| format!("gives {}", keys.join(", ")));
+    Ok(place.into_iter().chain(gives).collect::<Vec<_>>().join(", "))
+}
+
+/// Whether plugin services can be looked for.
+async fn namespaces(app: &App) -> anyhow::Result<bool> {
+    let mut good = true;
+    let Some(kubernetes) = &app.kubernetes else { return Ok(good) };
+    kubernetes.look().await;
+    for NamespaceState { name, services, trouble } in kubernetes.state() {
+        let subject = format!("namespace {name}");
+        match trouble {
+            None => line("ok", subject, "its Services can be listed and watched")?,
+            Some(trouble) => {
+                good = false;
+                line("WRONG", subject, trouble)?;
+            }
+        }
+        for service in services.into_iter().flatten() {
+            if let Err(problem) = service.endpoint(&Overrides::default()) {
+                line("warning", format!("Service {name}/{}", service.name), problem)?;
+            }
+        }
+    }
+    Ok(good)
+}
+
+fn images(build: &Build) -> Vec<ImageName> {
+    build.images.iter().flat_map(|spec| spec.candidates.iter().map(|(name, _)| name.clone())).collect()
 }
 
 fn line(word: &str, subject: impl Display, detail: impl Display) -> anyhow::Result<()> {

@@ -2,25 +2,22 @@
 //!
 //! Where the service runs it is asked, so that its memory hears of it; where none runs, the ledger is opened here.
 
-use std::{fmt::Write as _, net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Subcommand;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
-use super::{ConfigArg, Exit, complain, print};
+use super::{
+    ConfigArg, Exit, complain, print,
+    service::{self, Service},
+};
 use crate::{
     app,
     clock::{SharedClock, SystemClock},
     config::{Config, LedgerPlace},
     domain::excerpt,
-    operator::{LineView, Operator, Undone, Which},
-    upstream::{SecretFile, http},
+    operator::{HeldView, LineView, Operator, Release, Undone, Which},
 };
-
-/// The largest answer of a service that is read: a hundred thousand lines.
-const MAX_BYTES: usize = 128 << 20;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LedgerCommand {
@@ -84,6 +81,13 @@ impl LedgerCommand {
     }
 }
 
+impl Place {
+    /// Where the service is.
+    pub(super) fn service(&self, config: &Config) -> service::Place {
+        service::Place::new(config.ops.listen, self.ops.clone())
+    }
+}
+
 impl LineArgs {
     fn which(&self) -> Which {
         Which {
@@ -96,13 +100,14 @@ impl LineArgs {
 }
 
 /// Who is asked.
-enum Desk {
-    Service { client: reqwest::Client, url: String, token: String },
+pub(super) enum Desk {
+    Service(Service),
     Here(Operator),
 }
 
 pub(super) async fn ledger(config: Config, command: LedgerCommand) -> anyhow::Result<Exit> {
-    let desk = Desk::open(config, command.place().ops.clone()).await?;
+    let place = command.place().service(&config);
+    let desk = Desk::open(config, place).await?;
     match command {
         LedgerCommand::List { generator, json, .. } => {
             let lines = desk.lines(&Which { generator, ..Which::default() }).await?;
@@ -125,33 +130,13 @@ pub(super) async fn ledger(config: Config, command: LedgerCommand) -> anyhow::Re
 
 impl Desk {
     /// The service if it can be reached; else the ledger itself.
-    async fn open(config: Config, ops: Option<String>) -> anyhow::Result<Self> {
+    pub(super) async fn open(config: Config, place: service::Place) -> anyhow::Result<Self> {
         let clock: SharedClock = Arc::new(SystemClock::new());
-        let asked_for = ops.is_some();
-        let url = ops.unwrap_or_else(|| {
-            let address = config.ops.listen;
-            let ip = match address.ip() {
-                IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
-                IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
-                ip => ip,
-            };
-            format!("http://{}", std::net::SocketAddr::new(ip, address.port()))
-        });
-        let url = url.trim_end_matches('/').to_owned();
-        let client = http::client(None)?;
-        let serves = client.get(format!("{url}/livez")).timeout(Duration::from_secs(3)).send().await.is_ok();
-        if serves {
-            let Some(file) = config.ops.token_file else {
-                bail!(
-                    "the service at {url} can be asked only with a token: set `ops.tokenFile` in its configuration and here"
-                );
-            };
-            let token = SecretFile::new(file, clock).read()?;
-            // One token a line; any of them will do.
-            let token = token.expose().lines().next().unwrap_or_default().trim().to_owned();
-            return Ok(Self::Service { client, url, token });
+        if let Some(service) = Service::reach(&place, &config.ops, &clock).await? {
+            return Ok(Self::Service(service));
         }
-        if asked_for {
+        let url = &place.url;
+        if place.asked_for {
             bail!("nothing answers at {url}");
         }
         if config.ledger.place == LedgerPlace::Memory {
@@ -160,12 +145,30 @@ impl Desk {
         Ok(Self::Here(Operator::new(app::ledger(config.ledger, &clock), clock)))
     }
 
+    /// What the guards hold back.
+    pub(super) async fn held_back(&self) -> anyhow::Result<Vec<HeldView>> {
+        match self {
+            Self::Here(operator) => Ok(operator.held_back().await?),
+            Self::Service(service) => service.get("/guard").await,
+        }
+    }
+
+    /// Lets through what a guard holds back; the inner error is the asker's.
+    pub(super) async fn release(&self, release: &Release) -> anyhow::Result<Result<Vec<HeldView>, String>> {
+        match self {
+            Self::Here(operator) => match operator.release(release).await {
+                Err(Undone::Ledger(error)) => Err(error.into()),
+                done => Ok(done.map_err(|undone| undone.to_string())),
+            },
+            Self::Service(service) => service.post("/guard/release", serde_json::to_string(release)?).await,
+        }
+    }
+
     async fn lines(&self, which: &Which) -> anyhow::Result<Vec<LineView>> {
         match self {
             Self::Here(operator) => Ok(operator.lines(which).await?),
-            Self::Service { client, url, token } => {
-                let request = client.get(format!("{url}/ledger")).bearer_auth(token);
-                let lines: Vec<LineView> = send(request).await?.map_err(anyhow::Error::msg)?;
+            Self::Service(service) => {
+                let lines: Vec<LineView> = service.get("/ledger").await?;
                 Ok(lines.into_iter().filter(|line| which.fits(line)).collect())
             }
         }
@@ -178,27 +181,8 @@ impl Desk {
                 Err(Undone::Ledger(error)) => Err(error.into()),
                 done => Ok(done.map_err(|undone| undone.to_string())),
             },
-            Self::Service { client, url, token } => {
-                let request = client.post(format!("{url}/ledger/forget")).bearer_auth(token);
-                send(request.body(serde_json::to_string(which)?)).await
-            }
+            Self::Service(service) => service.post("/ledger/forget", serde_json::to_string(which)?).await,
         }
-    }
-}
-
-/// Sends a request to the service; what it says against the request itself is the inner error.
-async fn send<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> anyhow::Result<Result<T, String>> {
-    let response = request.send().await.map_err(|error| anyhow::Error::msg(http::describe(&error)))?;
-    let status = response.status();
-    let body = http::body(response, MAX_BYTES).await?;
-    if status.is_success() {
-        return Ok(Ok(serde_json::from_slice(&body).context("the service's answer makes no sense")?));
-    }
-    let message = serde_json::from_slice::<Value>(&body).ok();
-    let message = message.as_ref().and_then(|body| body["message"].as_str()).unwrap_or("it does not say why");
-    match status.as_u16() {
-        400 | 404 => Ok(Err(message.to_owned())),
-        status => bail!("the service refuses ({status}): {message}"),
     }
 }
 

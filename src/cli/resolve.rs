@@ -87,10 +87,14 @@ fn choose<'a>(app: &'a App, name: Option<&str>) -> Result<&'a Arc<Generator>, St
     match name {
         Some(name) => match app.generators.get(name) {
             Some(generator) => Ok(generator),
+            None if app.plain.contains_key(name) => {
+                Err(format!("the generator `{name}` has no `build` part: there is no branch to ask about"))
+            }
             None => Err(format!("there is no generator `{name}`; there are: {}", names())),
         },
         None => match app.generators.values().collect::<Vec<_>>().as_slice() {
             [sole] => Ok(sole),
+            [] => Err("no generator has a `build` part: there is no branch to ask about".to_owned()),
             _ => Err(format!("there are several generators; choose one with --generator: {}", names())),
         },
     }

@@ -22,8 +22,8 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<Exit> {
     let plugin = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on `listen: {listen}`"))?;
     let health = TcpListener::bind(ops).await.with_context(|| format!("cannot listen on `ops.listen: {ops}`"))?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let generators: Vec<_> = app.generators.keys().map(|name| &**name).collect();
-    tracing::info!(plugin = %plugin.local_addr()?, ops = %health.local_addr()?, ?generators, "lastgreen {} serves", env!("CARGO_PKG_VERSION"));
+    let generators: Vec<_> = app.generators.keys().chain(app.plain.keys()).map(|name| &**name).collect();
+    tracing::info!(plugin = %plugin.local_addr()?, ops = %health.local_addr()?, ?generators, "lastgreen {} serves", *super::VERSION);
     let (ask, ends) = mpsc::channel(2);
     let signals = async {
         loop {

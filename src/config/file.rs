@@ -1,12 +1,14 @@
 //! The file's keys but those of a generator.
 
-use std::{net::IpAddr, net::SocketAddr, num::NonZeroU32, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use http::Uri;
 
 use super::{
-    Config, Explain, GitHub, GitHubAuth, Ledger, LedgerPlace, Ops, PaceConfig, Registry, RegistryAuth,
+    Config, Database, Explain, GitHub, GitHubAuth, Inbound, Ledger, LedgerPlace, Ops, PaceConfig, Registry,
+    RegistryAuth,
     generator::generators,
+    plugins,
     read::{Field, all},
 };
 use crate::domain::{ImageName, is_host};
@@ -20,6 +22,8 @@ pub(super) mod defaults {
     pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
     pub(crate) const LEDGER: &str = "/var/lib/lastgreen/ledger.db";
     pub(crate) const DRAIN_DELAY: Duration = Duration::from_secs(5);
+    /// Looks per second and at once.
+    pub(crate) const INBOUND: (u32, u32) = (200, 10_000);
     pub(crate) const TRUST_AFTER: Duration = Duration::from_hours(1);
     pub(crate) const FORGET_AFTER: Duration = Duration::from_hours(30 * 24);
     pub(crate) const GITHUB_API: &str = "https://api.github.com";
@@ -46,11 +50,17 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
     let answer_within = map.or("answerWithin", defaults::ANSWER_WITHIN, |field| field.duration(within));
     let delay = Duration::ZERO..=Duration::from_mins(5);
     let drain_delay = map.or("drainDelay", defaults::DRAIN_DELAY, |field| field.duration(delay));
+    let inbound = map.or("inbound", default_inbound(), inbound);
     let ledger = map.or("ledger", default_ledger(), ledger);
-    let github = map.require("github", "a map with `auth` and more").and_then(|field| github(&field));
+    let github = map.maybe("github", github);
     let registries = map.or("registries", Vec::new(), registries);
+    let kubernetes = map.maybe("kubernetes", plugins::kubernetes);
     let generators =
         map.require("generators", "a map with at least one generator").and_then(|field| generators(&field));
+    let builds = generators.iter().flat_map(BTreeMap::values).any(|generator| generator.build.is_some());
+    if builds && github == Some(None) {
+        map.missing("github", "a map with `auth` and more: a generator has a `build` part");
+    }
     map.finish(&[]);
 
     if let (Some(field), Some(listen), Some(ops)) = (listen_field, listen, &ops)
@@ -59,14 +69,20 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
     {
         field.error("this is the address of `ops.listen` too");
     }
-    if let (Some(field), Some(ops), Some(token_file)) = (ops_field, &ops, &token_file)
-        && ops.token_file.as_ref() == Some(token_file)
+    let of_generators =
+        generators.iter().flat_map(BTreeMap::values).filter_map(|generator| generator.token_file.as_ref());
+    if let (Some(field), Some(ops)) = (ops_field, &ops)
+        && let Some(ops_token) = &ops.token_file
+        && token_file.iter().chain(of_generators).any(|file| file == ops_token)
     {
         field.error("its `tokenFile` is Argo CD's too: what may ask must not be able to change anything");
     }
-    let (registries, generators) = (registries?, generators?);
+    let (registries, mut generators) = (registries?, generators?);
+    let kubernetes = plugins::settle(root, generators.iter_mut(), kubernetes?);
+    plugins::check_times(root, &generators, answer_within?);
     for (field, registry) in &registries {
-        let mut images = generators.values().flat_map(|generator| &generator.build.images);
+        let mut images =
+            generators.values().filter_map(|generator| generator.build.as_ref()).flat_map(|build| &build.images);
         if !images.any(|image| image.candidates.iter().any(|(name, _)| name.host() == registry.host)) {
             field.warn(format_args!("no generator has an image at `{}`", registry.host));
         }
@@ -77,9 +93,11 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
         token_file: token_file?,
         answer_within: answer_within?,
         drain_delay: drain_delay?,
+        inbound: inbound?,
         ledger: ledger?,
         github: github?,
         registries: registries.into_iter().map(|(_, registry)| registry).collect(),
+        kubernetes,
         generators,
         files: Vec::new(),
     })
@@ -98,6 +116,26 @@ fn ops(field: &Field<'_>) -> Option<Ops> {
     let explain = map.or("explain", Explain::Token, |field| field.choice(&words));
     map.finish(&[]);
     Some(Ops { listen: listen?, token_file: token_file?, explain: explain? })
+}
+
+/// How many looks may be asked for at most.
+const MOST_LOOKS: u64 = 1_000_000;
+
+fn default_inbound() -> Inbound {
+    let number = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+    Inbound { per_second: number(defaults::INBOUND.0), burst: number(defaults::INBOUND.1) }
+}
+
+fn inbound(field: &Field<'_>) -> Option<Inbound> {
+    let mut map = field.map("a map with `perSecond` and `burst`")?;
+    let number = |field: &Field<'_>| {
+        let number = field.integer(1..=MOST_LOOKS)?;
+        u32::try_from(number).ok().and_then(NonZeroU32::new)
+    };
+    let per_second = map.or("perSecond", default_inbound().per_second, number);
+    let burst = map.or("burst", default_inbound().burst, number);
+    map.finish(&[]);
+    Some(Inbound { per_second: per_second?, burst: burst? })
 }
 
 fn default_ledger() -> Ledger {
@@ -137,9 +175,19 @@ fn ledger_url(field: &Field<'_>) -> Option<LedgerPlace> {
     if text == "memory:" {
         return Some(LedgerPlace::Memory);
     }
+    Some(match database_url(field, what)? {
+        Database::Sqlite(path) => LedgerPlace::Sqlite(path),
+        Database::Postgres(url) => LedgerPlace::Postgres(url),
+        Database::UrlFile(file) => LedgerPlace::UrlFile(file),
+    })
+}
+
+/// A database's URL. What it holds may be a password, so that nothing of it is repeated.
+pub(super) fn database_url(field: &Field<'_>, what: &str) -> Option<Database> {
+    let text = field.text(what)?;
     if let Some(path) = text.strip_prefix("sqlite://") {
         let plain = path.starts_with('/') && !path.ends_with('/') && !path.contains(['?', '#', '%']);
-        return if plain { Some(LedgerPlace::Sqlite(path.into())) } else { refuse(field, what) };
+        return if plain { Some(Database::Sqlite(path.into())) } else { refuse(field, what) };
     }
     let rest = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"));
     let Some(rest) = rest else { return refuse(field, what) };
@@ -149,7 +197,7 @@ fn ledger_url(field: &Field<'_>) -> Option<LedgerPlace> {
         field.error("it holds a password: write the whole URL into a file and name that by `urlFile`");
         return None;
     }
-    Some(LedgerPlace::Postgres(text.to_owned()))
+    Some(Database::Postgres(text.to_owned()))
 }
 
 fn refuse<T>(field: &Field<'_>, what: &str) -> Option<T> {
@@ -314,13 +362,13 @@ fn registry_auth(field: &Field<'_>) -> Option<RegistryAuth> {
 }
 
 /// Whether a host, without port, is this machine.
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether a registry's host is this machine or a name inside the cluster.
-fn is_near(host: &str) -> bool {
+pub(super) fn is_near(host: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let inside = [".svc", ".cluster.local"].iter().any(|suffix| name.ends_with(suffix));
     is_loopback(name) || inside || !name.contains(['.', '['])

@@ -4,9 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Build, Ci, Forks, Generator, Hold, NoChecks, Refresh, Skipped, UnlabelledTags, duration,
+    parts::{guard, sql, usual_guard},
+    plugins::plugins,
     read::{Field, Map, all},
 };
-use crate::domain::{ImageName, ImageSpec, Names, OutputTemplate, Repo, TagTemplate, excerpt};
+use crate::domain::{ImageName, ImageSpec, Names, OutputTemplate, READY, Repo, TAKEN_KEYS, TagTemplate, excerpt};
 
 /// What an absent key means; the schema tells the same.
 pub(super) mod defaults {
@@ -18,6 +20,7 @@ pub(super) mod defaults {
     pub(crate) const SETTLE: Duration = Duration::from_secs(15);
     pub(crate) const IGNORE: [&str; 1] = ["argocd/*"];
     pub(crate) const WALK: u32 = 20;
+    pub(crate) const ANY_SET: &str = "*";
 }
 
 /// The most commits that are looked at.
@@ -31,23 +34,6 @@ pub(super) const KEY_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 
 /// The first parts of paths that no generator can take.
 const TAKEN_PATHS: [&str; 1] = ["api"];
-
-/// Keys of an item that Argo CD's pullRequest generator fills, and those that it reads itself.
-const TAKEN_KEYS: [&str; 13] = [
-    "number",
-    "title",
-    "branch",
-    "branch_slug",
-    "target_branch",
-    "target_branch_slug",
-    "head_sha",
-    "head_short_sha",
-    "head_short_sha_7",
-    "author",
-    "labels",
-    "generator",
-    "values",
-];
 
 /// All generators.
 pub(super) fn generators(field: &Field<'_>) -> Option<BTreeMap<String, Generator>> {
@@ -68,15 +54,65 @@ pub(super) fn generators(field: &Field<'_>) -> Option<BTreeMap<String, Generator
 }
 
 fn generator(field: &Field<'_>) -> Option<Generator> {
-    let mut map = field.map("a map with `build` and more")?;
+    let mut map = field.map("a map with `build`, `sql` or `plugins`, and more")?;
+    let token_file = map.maybe("tokenFile", Field::file);
+    let application_sets = map.or("allow", any_set(), |field| {
+        let mut map = field.map("a map with `applicationSets`")?;
+        let sets = map.or("applicationSets", any_set(), |field| {
+            field.texts("a list of names of ApplicationSets", "the name of an ApplicationSet")
+        });
+        map.finish(&[]);
+        sets
+    });
+    let of_build = ["hold", "forks", "refresh"].map(|name| map.field_of(name));
     let hold = map.or("hold", Hold::Forever, hold);
     let forks =
         map.or("forks", Forks::Refuse, |field| field.choice(&[("refuse", Forks::Refuse), ("allow", Forks::Allow)]));
     let usual = Refresh { pending: defaults::PENDING, settled: defaults::SETTLED, ahead: defaults::AHEAD };
     let refresh = map.or("refresh", usual, refresh);
-    let build = map.require("build", "a map with `repository` and `images`").and_then(|field| build(&field));
-    map.finish(&["tokenFile", "allow", "sql", "plugins"]);
-    Some(Generator { hold: hold?, forks: forks?, refresh: refresh?, build: build? })
+    let (build_field, sql_field, guard_field) = (map.get("build"), map.get("sql"), map.get("guard"));
+    let build = build_field.as_ref().map(build);
+    let sql = sql_field.as_ref().map(sql);
+    let guard = guard_field.as_ref().map(guard);
+    let plugins_field = map.get("plugins");
+    let plugins = plugins_field.as_ref().map(plugins);
+    if build.is_none() && sql.is_none() && plugins.is_none() {
+        map.missing(
+            "build",
+            "a map with `repository` and `images`; or `sql`, a map with `url` and `query`; or `plugins`, a map with plugins",
+        );
+    }
+    map.finish(&[]);
+    if build.is_none() {
+        for field in of_build.into_iter().flatten() {
+            field.warn("this means something beside `build` only");
+        }
+    }
+    let guard = match guard {
+        Some(guard) => guard?,
+        None => Some(usual_guard()),
+    };
+    // What is wrong was reported.
+    let (build, sql, plugins) = match (build, sql, plugins) {
+        (Some(None), ..) | (_, Some(None), _) | (.., Some(None)) | (None, None, None) => return None,
+        (build, sql, plugins) => (build.flatten(), sql.flatten(), plugins.flatten().unwrap_or_default()),
+    };
+    Some(Generator {
+        token_file: token_file?,
+        application_sets: application_sets?,
+        hold: hold?,
+        forks: forks?,
+        refresh: refresh?,
+        guard,
+        build,
+        sql,
+        plugins,
+    })
+}
+
+/// Whoever brings a token.
+fn any_set() -> Vec<String> {
+    vec![defaults::ANY_SET.to_owned()]
 }
 
 fn hold(field: &Field<'_>) -> Option<Hold> {
@@ -237,6 +273,11 @@ fn outputs(field: &Field<'_>, images: Option<&[&str]>) -> Option<Vec<(String, Ou
 fn check_key(map: &Map<'_>, key: &str) {
     if TAKEN_KEYS.contains(&key) {
         map.key_error(key, "no key of an answer can have this name: Argo CD fills it itself");
+    } else if key == READY {
+        map.key_error(
+            key,
+            "no key of an answer can have this name: it says for all pull requests at once whether each has something",
+        );
     } else if !is_key(key) {
         map.key_error(key, "a key of an answer has letters, digits and `_`, and no digit first");
     }

@@ -17,12 +17,14 @@ mod duration;
 mod error;
 mod file;
 mod generator;
+mod parts;
+mod plugins;
 mod read;
 mod schema;
 mod tree;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::SocketAddr,
     num::NonZeroU32,
@@ -40,10 +42,19 @@ use self::{
     read::{Field, Report},
     tree::At,
 };
-use crate::domain::{ImageSpec, OutputTemplate, Repo};
+use crate::domain::{ImageSpec, Inputs, OutputTemplate, PluginPath, PluginTimeout, Repo, Selector, ServicePort};
 
 /// A complete configuration with a comment at every key.
 pub const EXAMPLE: &str = include_str!("example.yaml");
+
+/// How often the holder of a token may make us look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inbound {
+    /// A second, on average.
+    pub per_second: NonZeroU32,
+    /// At once.
+    pub burst: NonZeroU32,
+}
 
 /// The configuration.
 #[derive(Clone, Debug)]
@@ -58,12 +69,16 @@ pub struct Config {
     pub answer_within: Duration,
     /// How long questions are answered after the end was asked for.
     pub drain_delay: Duration,
+    /// How often the holder of a token may make us look.
+    pub inbound: Inbound,
     /// What was answered.
     pub ledger: Ledger,
-    /// GitHub.
-    pub github: GitHub,
+    /// GitHub; there where a generator has a build part.
+    pub github: Option<GitHub>,
     /// The registries that need more than anonymous HTTPS.
     pub registries: Vec<Registry>,
+    /// Where plugin services are looked for.
+    pub kubernetes: Option<Kubernetes>,
     /// The generators by name; at least one.
     pub generators: BTreeMap<String, Generator>,
     files: Vec<FileUse>,
@@ -185,9 +200,65 @@ pub enum RegistryAuth {
     DockerConfig(PathBuf),
 }
 
-/// A generator: what one URL answers.
+/// Where plugin services are looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kubernetes {
+    /// The namespaces; at least one.
+    pub namespaces: Vec<String>,
+    /// The API's base, without a slash at its end; `None` is the cluster around this pod.
+    pub api: Option<String>,
+    /// The file with the token for it.
+    pub token_file: Option<PathBuf>,
+    /// Its CAs, as PEM.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Another plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plugin {
+    /// Its name in its generator.
+    pub name: String,
+    /// Where it is.
+    pub place: PluginPlace,
+    /// The file with its token.
+    pub token_file: Option<PathBuf>,
+    /// Further CAs to trust, as PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Its path.
+    pub path: Option<PluginPath>,
+    /// How long is waited for it.
+    pub timeout: Option<PluginTimeout>,
+    /// What is passed on.
+    pub inputs: Option<Inputs>,
+    /// The keys that its items must have.
+    pub keys: Option<BTreeSet<String>>,
+    /// Which items are wanted.
+    pub only_if: Option<Selector>,
+}
+
+/// Where a plugin is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginPlace {
+    /// At an address, without its path and without a slash at its end.
+    Url(String),
+    /// Behind a Service.
+    Service {
+        /// Its namespace: one of those that are looked in.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// The port, where its annotations do not count.
+        port: Option<ServicePort>,
+    },
+}
+
+/// A generator: what one URL answers. It has one part at least.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Generator {
+    /// The file with the tokens that may ask it, one a line, instead of those that may ask all.
+    pub token_file: Option<PathBuf>,
+    /// Names of the ApplicationSets that may ask, with `*` and `?`.
+    pub application_sets: Vec<String>,
     /// How long an answer outlives its build.
     pub hold: Hold,
     /// Whether pull requests from forks are answered.
@@ -195,7 +266,54 @@ pub struct Generator {
     /// How fresh an answer is.
     pub refresh: Refresh,
     /// The part that finds the last green build.
-    pub build: Build,
+    pub build: Option<Build>,
+    /// The part that asks a database.
+    pub sql: Option<Sql>,
+    /// Other plugins, in the file's order.
+    pub plugins: Vec<Plugin>,
+    /// What looks after answers that shrink.
+    pub guard: Option<Guard>,
+}
+
+/// Where a database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// In a file.
+    Sqlite(PathBuf),
+    /// By a URL without a password.
+    Postgres(String),
+    /// By the URL in a file.
+    UrlFile(PathBuf),
+}
+
+/// The rows of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sql {
+    /// The database.
+    pub place: Database,
+    /// The query, with parameters by name.
+    pub query: String,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// The most rows.
+    pub max_rows: u32,
+    /// The most connections.
+    pub connections: u32,
+    /// A CA that the server's certificate must come from, as PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Which items are wanted.
+    pub only_if: Selector,
+}
+
+/// When an answer that shrinks is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// How many percent of the items may vanish.
+    pub max_drop: u8,
+    /// How few items are not looked at.
+    pub min_items: u32,
+    /// How long it adds up what vanishes.
+    pub window: Duration,
 }
 
 /// How long an item that was answered is held while there is no green build.

@@ -111,6 +111,18 @@ impl<'a> Field<'a> {
         Some(items.iter().enumerate().map(item).collect())
     }
 
+    /// What lies below, by the names of the keys.
+    pub(super) fn below(&self, keys: &[&str]) -> Option<Self> {
+        let Some((first, rest)) = keys.split_first() else { return Some(self.clone()) };
+        let Value::Map(entries) = &self.node.value else { return None };
+        let map = Map { field: self.clone(), entries, known: Vec::new() };
+        map.field_of(first)?.below(rest)
+    }
+
+    pub(super) fn is_text(&self) -> bool {
+        matches!(self.node.value, Value::Text(_))
+    }
+
     pub(super) fn is_list(&self) -> bool {
         matches!(self.node.value, Value::List(_))
     }
@@ -241,10 +253,15 @@ impl<'a> Map<'a> {
     pub(super) fn require(&mut self, name: &'static str, what: &str) -> Option<Field<'a>> {
         let field = self.get(name);
         if field.is_none() {
-            let key = self.key_of(name);
-            self.field.report.error(self.field.node.at, &key, format_args!("missing; expected {what}"));
+            self.missing(name, what);
         }
         field
+    }
+
+    /// Reports that a key must be there.
+    pub(super) fn missing(&self, name: &str, what: &str) {
+        let key = self.key_of(name);
+        self.field.report.error(self.field.node.at, &key, format_args!("missing; expected {what}"));
     }
 
     /// The value that `read` makes of a key, or the default where the key is absent.
@@ -313,7 +330,8 @@ impl<'a> Map<'a> {
         &self.field
     }
 
-    fn field_of(&self, name: &str) -> Option<Field<'a>> {
+    /// The value of a key, without asking for it.
+    pub(super) fn field_of(&self, name: &str) -> Option<Field<'a>> {
         let (_, node) = self.entries.iter().find(|(key, _)| key.name == name)?;
         Some(Field { report: self.field.report, key: self.key_of(name), node })
     }

@@ -6,14 +6,20 @@
 #![expect(dead_code, reason = "the fields are described, not read")]
 #![expect(clippy::struct_field_names, reason = "they are the file's keys")]
 
+mod parts;
+mod plugins;
+
 use std::{borrow::Cow, collections::BTreeMap};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema, transform};
 use serde_json::Value;
 
+use self::parts::{Allow, Guard, Sql};
+use self::plugins::{Kubernetes, Plugin};
 use super::{
     Explain, Forks, NoChecks, Skipped, UnlabelledTags, duration, file,
     generator::{self, KEY_PATTERN, NAME_PATTERN, WALK_MAX},
+    parts as config_parts,
 };
 
 /// The configuration file's JSON Schema.
@@ -73,13 +79,18 @@ struct File {
     /// ready any more. A question that is refused meanwhile would freeze its whole set for three minutes.
     #[schemars(extend("default" = duration::show(file::defaults::DRAIN_DELAY)))]
     drain_delay: Option<Time>,
+    /// How often the holder of a token may make lastgreen look at something. What is known is answered however often it
+    /// is asked for; beyond this, what was answered last is answered, and with nothing known a 429.
+    inbound: Option<Inbound>,
     /// What was answered to whom, so that no outage withdraws it.
     ledger: Option<Ledger>,
-    /// GitHub, where CI is asked for.
-    github: GitHub,
+    /// GitHub, where CI is asked for; required where a generator has a `build` part.
+    github: Option<GitHub>,
     /// Registries that need more than anonymous HTTPS.
     #[schemars(extend("default" = []))]
     registries: Option<Vec<Registry>>,
+    /// Where plugin services are looked for, if a generator has plugins with a `service`.
+    kubernetes: Option<Kubernetes>,
     /// The generators by name: `POST /<name>/api/v1/getparams.execute`. A sole one also answers at `/`. A name has
     /// lower-case letters, digits and `-`, at most 63, and is not `api`.
     #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": NAME_PATTERN, "not": { "const": "api" } }))]
@@ -100,6 +111,18 @@ struct Ops {
     /// Who may see at `/explain` why previews are as they are.
     #[schemars(extend("default" = "token"))]
     explain: Option<Explain>,
+}
+
+/// How often the holder of a token may make lastgreen look at something.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+struct Inbound {
+    /// How many looks a second, on average.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = file::defaults::INBOUND.0))]
+    per_second: Option<u32>,
+    /// How many at once: a first sweep of all pull requests.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = file::defaults::INBOUND.1))]
+    burst: Option<u32>,
 }
 
 /// What was answered to whom.
@@ -228,10 +251,20 @@ struct RegistryPace {
     concurrent: Option<u32>,
 }
 
-/// A generator: what one URL answers.
+/// A generator: what one URL answers, made of one or more of `build` and `sql`.
 #[derive(JsonSchema)]
-#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    extend("anyOf" = [{ "required": ["build"] }, { "required": ["sql"] }])
+)]
 struct Generator {
+    /// The file with the tokens that may ask this generator, one a line; left out, those of the `tokenFile` for all. It
+    /// is read again when it changes.
+    #[schemars(extend("examples" = ["/var/run/argo/preview-token"]))]
+    token_file: Option<String>,
+    /// Who may ask, of those who bring a token.
+    allow: Option<Allow>,
     /// How long an answer that was given is held while there is no green build: `forever`, `never`, or a duration. An
     /// outage never withdraws it, whatever this says.
     #[schemars(extend("default" = "forever", "pattern" = "^(forever|never|[0-9]+(ms|s|m|h|d))$", "examples" = ["7d"]))]
@@ -242,7 +275,19 @@ struct Generator {
     /// How old an answer from memory may be.
     refresh: Option<Refresh>,
     /// Where the last green build is looked for.
-    build: Build,
+    build: Option<Build>,
+    /// The rows of a query.
+    sql: Option<Sql>,
+    /// Other generator plugins by a name for each, whose items are joined with those of the parts before.
+    #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": NAME_PATTERN }))]
+    plugins: Option<BTreeMap<String, Plugin>>,
+    /// What looks after answers that shrink: beside `sql` and `plugins`, and where all pull requests are asked for at once.
+    #[schemars(extend("default" = serde_json::json!({
+        "maxDrop": format!("{}%", config_parts::defaults::MAX_DROP),
+        "minItems": config_parts::defaults::MIN_ITEMS,
+        "window": duration::show(config_parts::defaults::WINDOW),
+    })))]
+    guard: Option<Guard>,
 }
 
 /// How old an answer from memory may be.

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use super::*;
 
 mod agreement;
+mod parts;
+mod plugins;
 mod upstreams;
 
 /// As little as is needed.
@@ -63,17 +65,22 @@ fn a_small_file_has_the_defaults() {
     let place = LedgerPlace::Sqlite("/var/lib/lastgreen/ledger.db".into());
     let (trust_after, forget_after) = (Duration::from_hours(1), Duration::from_hours(30 * 24));
     assert_eq!(config.ledger, Ledger { place, trust_after, forget_after });
-    assert_eq!(config.github.api, "https://api.github.com");
-    assert_eq!(config.github.auth, GitHubAuth::Token("/g".into()));
-    assert_eq!((config.github.pace.per_second.get(), config.github.pace.concurrent.get()), (10, 8));
+    let github = config.github.unwrap();
+    assert_eq!(github.api, "https://api.github.com");
+    assert_eq!(github.auth, GitHubAuth::Token("/g".into()));
+    assert_eq!((github.pace.per_second.get(), github.pace.concurrent.get()), (10, 8));
     assert!(config.registries.is_empty());
     let preview = &config.generators["preview"];
     assert_eq!((preview.hold, preview.forks), (Hold::Forever, Forks::Refuse));
     let refresh = Refresh { pending: Duration::from_secs(15), settled: Duration::from_mins(5), ahead: true };
     assert_eq!(preview.refresh, refresh);
-    assert_eq!(preview.build.repository.to_string(), "myorg/myrepo");
-    assert_eq!(preview.build.images.len(), 1);
-    assert_eq!((preview.build.unlabelled_tags, preview.build.walk), (UnlabelledTags::Refuse, 20));
+    assert_eq!((preview.application_sets.as_slice(), &preview.token_file), (["*".to_owned()].as_slice(), &None));
+    assert_eq!(preview.sql, None);
+    assert_eq!(preview.guard.map(|guard| (guard.max_drop, guard.min_items)), Some((20, 5)));
+    let build = preview.build.as_ref().unwrap();
+    assert_eq!(build.repository.to_string(), "myorg/myrepo");
+    assert_eq!(build.images.len(), 1);
+    assert_eq!((build.unlabelled_tags, build.walk), (UnlabelledTags::Refuse, 20));
     let ci = Ci {
         require: vec![],
         ignore: vec!["argocd/*".to_owned()],
@@ -81,8 +88,8 @@ fn a_small_file_has_the_defaults() {
         no_checks: NoChecks::Wait,
         settle: Duration::from_secs(15),
     };
-    assert_eq!(preview.build.ci, ci);
-    assert!(preview.build.outputs.is_empty());
+    assert_eq!(build.ci, ci);
+    assert!(build.outputs.is_empty());
 }
 
 #[test]
@@ -90,11 +97,11 @@ fn the_example_is_read() {
     let (config, warnings) = Config::parse(EXAMPLE, "example.yaml").unwrap();
     assert_eq!(warnings, []);
     let auth = GitHubAuth::App { id: 12345, private_key_file: "/secrets/github/key.pem".into() };
-    assert_eq!(config.github.auth, auth);
+    assert_eq!(config.github.unwrap().auth, auth);
     let hosts: Vec<_> = config.registries.iter().map(|registry| registry.host.as_str()).collect();
     assert_eq!(hosts, ["ghcr.io", "registry.example.com", "localhost:5000"]);
     assert!(config.registries[2].plain_http);
-    let build = &config.generators["preview"].build;
+    let build = config.generators["preview"].build.as_ref().unwrap();
     let keys: Vec<_> = build.images.iter().map(|image| image.key.as_str()).collect();
     assert_eq!(keys, ["digestFront", "digestBack", "digestDocs"], "the file's order");
     assert_eq!(build.images[1].candidates.len(), 2);
@@ -120,7 +127,6 @@ fn what_is_hardly_a_file_is_told_so() {
         errors("listen: 0.0.0.0:1\n"),
         [
             "c:1:1: tokenFile: missing; expected the path of a file with the accepted tokens, one a line",
-            "c:1:1: github: missing; expected a map with `auth` and more",
             "c:1:1: generators: missing; expected a map with at least one generator",
         ]
     );
@@ -230,7 +236,9 @@ fn generators_and_their_parts_must_be_there() {
     );
     assert_eq!(
         errors(&format!("{head}  preview: {{}}\n")),
-        ["c:4:12: generators.preview.build: missing; expected a map with `repository` and `images`"]
+        [
+            "c:4:12: generators.preview.build: missing; expected a map with `repository` and `images`; or `sql`, a map with `url` and `query`; or `plugins`, a map with plugins"
+        ]
     );
     assert_eq!(
         error("  preview:", "  api:"),
@@ -327,11 +335,11 @@ fn keys_are_shown_as_they_are_but_harmless() {
     assert_eq!(
         errors(&format!("{SMALL}{key}{key}")),
         [
-            "c:9:1: a\\u{1b}[2J: unknown key; known are listen, ops, tokenFile, answerWithin, drainDelay, ledger, github, \
-             registries, generators",
+            "c:9:1: a\\u{1b}[2J: unknown key; known are listen, ops, tokenFile, answerWithin, drainDelay, inbound, ledger, github, \
+             registries, kubernetes, generators",
             "c:10:1: a\\u{1b}[2J: this key is already given in line 9",
-            "c:10:1: a\\u{1b}[2J: unknown key; known are listen, ops, tokenFile, answerWithin, drainDelay, ledger, github, \
-             registries, generators",
+            "c:10:1: a\\u{1b}[2J: unknown key; known are listen, ops, tokenFile, answerWithin, drainDelay, inbound, ledger, github, \
+             registries, kubernetes, generators",
         ]
     );
 }
@@ -349,10 +357,6 @@ fn who_may_see_explanations_is_a_word() {
 
 #[test]
 fn what_comes_later_is_not_unknown() {
-    for line in ["tokenFile: /t", "allow: { applicationSets: [] }", "sql: {}", "plugins: {}"] {
-        let name = line.split(':').next().unwrap();
-        assert_eq!(in_generator(line), format!("c:5:5: generators.preview.{name}: not supported yet"));
-    }
     assert_eq!(
         error("myorg/myrepo", "myorg/*"),
         "c:6:19: generators.preview.build.repository: patterns are not supported yet; expected a repository as \

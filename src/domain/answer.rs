@@ -1,11 +1,11 @@
 //! What is answered, and why nothing else can be.
 //!
-//! A [`Build`] is made from a [`GreenBuild`] and complete [`Images`], an item from a build, and an empty list only
-//! for one of the reasons in [`WhyNothing`]. There is no other way to an [`Answer`].
+//! A [`Build`] is made from a [`GreenBuild`] and complete [`Images`], an item from a build, an empty list only for one of
+//! the reasons in [`WhyNothing`], and a [`List`] from what sources said. There is no other way to an [`Answer`].
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{CommitSha, Digest, GreenBuild, ImageName, Tag};
+use super::{CommitSha, Digest, GreenBuild, ImageName, List, Tag};
 
 /// One image of a build, as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,7 +184,7 @@ pub enum WhyNothing {
     ForkRefused,
 }
 
-/// What Argo CD gets: one item, or deliberately none.
+/// What Argo CD gets: one item, or deliberately none; or what sources said, in which that is nothing special.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// One item.
@@ -196,6 +196,17 @@ pub enum Answer {
         /// The commit of its digests.
         commit: CommitSha,
         /// What was passed over and why; stable text.
+        reason: String,
+    },
+    /// What sources said, with the item of a build where there is one.
+    List {
+        /// The items.
+        list: List,
+        /// Fresh or held.
+        standing: Standing,
+        /// The commit of the build.
+        commit: Option<CommitSha>,
+        /// What could not be said, or was passed over, and why; stable text.
         reason: String,
     },
     /// The empty list.
@@ -211,7 +222,7 @@ impl Answer {
     /// How the answer stands.
     pub fn standing(&self) -> Standing {
         match self {
-            Self::Item { standing, .. } => *standing,
+            Self::Item { standing, .. } | Self::List { standing, .. } => *standing,
             Self::Nothing { why: WhyNothing::NeverAnswered, .. } => Standing::Unknown,
             Self::Nothing { .. } => Standing::NotYet,
         }
@@ -220,7 +231,7 @@ impl Answer {
     /// The reason for people.
     pub fn reason(&self) -> &str {
         match self {
-            Self::Item { reason, .. } | Self::Nothing { reason, .. } => reason,
+            Self::Item { reason, .. } | Self::List { reason, .. } | Self::Nothing { reason, .. } => reason,
         }
     }
 }

@@ -6,31 +6,41 @@
 //! * *test merge*: GitHub's merge of head and base (`refs/pull/N/merge`), which most CI builds.
 //! * *tag*, *digest*, *reference*: as in the OCI distribution specification.
 
+mod allowed;
 mod answer;
 mod checks;
 mod image;
 mod line;
+mod list;
 mod listing;
 mod names;
 mod output;
+mod plugin;
 mod question;
+mod selector;
 mod slug;
 mod snapshot;
+mod statement;
 mod template;
 mod verdict;
 mod walk;
 
 pub use self::{
+    allowed::ApplicationSets,
     answer::{Answer, Build, BuiltImage, Images, Item, Standing, WhyNothing},
     checks::{Check, CheckState, Source},
     image::{Digest, ImageName, Tag},
     line::{Chosen, Line, NoLine, choose, lines_of_name},
+    list::{Contribution, List, Misfit, READY, TAKEN_KEYS, product, vanished},
     listing::{Listed, Listing},
     names::{Branch, CommitSha, NameError, Repo, excerpt, looks_unrendered},
     output::{OutputContext, OutputImage, OutputTemplate},
-    question::{Question, QuestionError},
+    plugin::{Inputs, PluginPath, PluginTimeout, SecretKey, ServicePort, is_label},
+    question::{Question, QuestionError, inputs, wants_all},
+    selector::{Condition, Requirement, Selector},
     slug::Slug,
     snapshot::{Commit, CommitFacts, Commits, Pull, Repository, Snapshot, Tip},
+    statement::{Dialect, Statement, StatementError},
     template::{CandidateError, IllegalTag, ImageSpec, Names, TagContext, TagTemplate, TemplateError, Unrenderable},
     verdict::{CheckPattern, CiPolicy, GreenBuild, JudgedCheck, Pending, ReadTime, Role, Verdict, judge, roles},
     walk::{Chain, ChainEnd, Route, chain},

@@ -1,5 +1,7 @@
 //! What is asked: parsed at the door, so that only what no pull request can cause is refused.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -23,15 +25,15 @@ pub struct Question {
 #[error("input.parameters.{parameter}: {problem}")]
 pub struct QuestionError {
     /// The parameter's name.
-    pub parameter: &'static str,
+    pub parameter: Cow<'static, str>,
     /// What is wrong, and what to write instead.
     pub problem: String,
 }
 
 impl QuestionError {
     /// A mistake in `parameter`.
-    pub fn new(parameter: &'static str, problem: impl Into<String>) -> Self {
-        Self { parameter, problem: problem.into() }
+    pub fn new(parameter: impl Into<Cow<'static, str>>, problem: impl Into<String>) -> Self {
+        Self { parameter: parameter.into(), problem: problem.into() }
     }
 }
 
@@ -45,6 +47,17 @@ impl Question {
             return Err(QuestionError::new("repository", "the repository is the generator's; remove this parameter"));
         }
         Ok(Self { application_set: application_set.to_owned(), branch, number, head_sha })
+    }
+}
+
+/// Whether all open pull requests are asked for at once.
+pub fn wants_all(parameters: &Map<String, Value>) -> Result<bool, QuestionError> {
+    match parameters.get("all") {
+        None | Some(Value::Null | Value::Bool(false)) => Ok(false),
+        Some(Value::Bool(true)) => Ok(true),
+        Some(Value::String(text)) if text == "true" => Ok(true),
+        Some(Value::String(text)) if text.is_empty() || text == "false" => Ok(false),
+        Some(_) => Err(QuestionError::new("all", "expected \"true\" or \"false\"")),
     }
 }
 
@@ -76,6 +89,38 @@ fn branch(parameters: &Map<String, Value>) -> Result<Branch, QuestionError> {
 
 /// What Argo CD renders for a key that its parameters lack.
 const NO_VALUE: &str = "is `<no value>`: the template names a parameter that the first generator does not have";
+
+/// The longest input that a part is asked with.
+const LONGEST_INPUT: usize = 4 * 1024;
+
+/// The inputs of these names, as far as they are there, for a part that is asked with them: texts, and numbers and
+/// booleans as texts.
+pub fn inputs<'a>(
+    names: impl Iterator<Item = &'a str>,
+    parameters: &Map<String, Value>,
+) -> Result<Map<String, Value>, QuestionError> {
+    let mut inputs = Map::new();
+    for name in names {
+        let error = |problem: &str| Err(QuestionError::new(name.to_owned(), problem));
+        let text = match parameters.get(name) {
+            None | Some(Value::Null) => continue,
+            Some(Value::String(text)) => text.clone(),
+            Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string(),
+            Some(Value::Array(_) | Value::Object(_)) => return error("must be a string, a number or a boolean"),
+        };
+        if text == "<no value>" {
+            return error(NO_VALUE);
+        }
+        if text.len() > LONGEST_INPUT {
+            return error("is longer than 4 KiB");
+        }
+        if text.contains('\0') {
+            return error("contains a NUL character");
+        }
+        inputs.insert(name.to_owned(), Value::String(text));
+    }
+    Ok(inputs)
+}
 
 fn number(parameters: &Map<String, Value>, branch: &Branch) -> Result<Option<u64>, QuestionError> {
     let error = |problem: String| Err(QuestionError::new("number", problem));
@@ -146,6 +191,26 @@ mod tests {
         }
         assert_eq!(parse(&json!({"branch": "{{branch}}", "number": "{{number}}"})).unwrap().number, None);
         assert_eq!(parse(&json!({"branch": "{{branch}}", "number": "7"})).unwrap().number, Some(7));
+    }
+
+    #[test]
+    fn inputs_are_texts_and_only_those_that_are_used() {
+        let parameters = json!({"a": "x", "n": 7, "b": true, "nothing": null, "other": ["1"], "list": [1]});
+        let parameters = parameters.as_object().unwrap();
+        let found = inputs(["a", "n", "b", "nothing", "absent"].into_iter(), parameters).unwrap();
+        assert_eq!(Value::Object(found), json!({"a": "x", "n": "7", "b": "true"}));
+        for (value, problem) in [
+            (json!([1]), "input.parameters.x: must be a string, a number or a boolean"),
+            (json!({}), "input.parameters.x: must be a string, a number or a boolean"),
+            (json!("a\u{0}"), "input.parameters.x: contains a NUL character"),
+            (json!("y".repeat(5000)), "input.parameters.x: is longer than 4 KiB"),
+        ] {
+            let parameters = json!({ "x": value });
+            let error = inputs(["x"].into_iter(), parameters.as_object().unwrap()).unwrap_err();
+            assert_eq!(error.to_string(), problem);
+        }
+        let parameters = json!({"x": "<no value>"});
+        assert!(inputs(["x"].into_iter(), parameters.as_object().unwrap()).is_err());
     }
 
     #[test]

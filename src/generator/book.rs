@@ -129,7 +129,11 @@ impl Book {
     pub fn note(&self, question: &Question, seen: Option<Seen>, answer: Result<&Answer, &Refusal>, now: Moment) {
         let (stood, commit, reason) = match answer {
             Ok(answer) => {
-                let commit = if let Answer::Item { commit, .. } = answer { Some(*commit) } else { None };
+                let commit = match answer {
+                    Answer::Item { commit, .. } => Some(*commit),
+                    Answer::List { commit, .. } => *commit,
+                    Answer::Nothing { .. } => None,
+                };
                 (Stood::Answered(answer.standing()), commit, answer.reason().to_owned())
             }
             Err(Refusal::Bad(_)) => return,

@@ -22,6 +22,7 @@ mod envelope;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod map;
+mod open;
 mod read;
 mod send;
 mod size;
@@ -45,13 +46,15 @@ pub use self::{
 };
 use crate::{
     clock::{Moment, SharedClock},
-    domain::{Branch, Check, CommitFacts, CommitSha, Commits, Repo, Snapshot},
-    upstream::{Cache, Failing, PaceLimits, UpstreamError, http},
+    domain::{Branch, Check, CommitFacts, CommitSha, Commits, Listing, Repo, Snapshot},
+    upstream::{Cache, Failing, PaceLimits, Service, UpstreamError, http},
 };
 
 /// What errors call this upstream.
 const SERVICE: &str = "GitHub";
 
+/// How many repositories' listings are remembered.
+const LISTINGS: u64 = 1_000;
 /// How many lines are remembered.
 const SNAPSHOTS: u64 = 120_000;
 
@@ -116,6 +119,7 @@ pub struct GitHub {
     clock: SharedClock,
     snapshots: Cache<(Repo, By), Arc<Snapshot>>,
     on_its_way: OnItsWay,
+    listings: Cache<Repo, Arc<Listing>>,
     sizes: Sizes,
     commits: Cache<(Repo, CommitsOf, String), Arc<Commits>>,
     checks: Cache<(Repo, CommitSha, String), Arc<ChecksPage>>,
@@ -135,6 +139,7 @@ impl GitHub {
             reader: Arc::new(Reader { sender, authority, failing: Failing::default() }),
             snapshots: Cache::new(SNAPSHOTS, Arc::clone(&clock)),
             on_its_way: OnItsWay::default(),
+            listings: Cache::new(LISTINGS, Arc::clone(&clock)),
             sizes: Sizes::default(),
             commits: Cache::new(1024, Arc::clone(&clock)),
             checks: Cache::new(1024, Arc::clone(&clock)),
@@ -268,6 +273,12 @@ impl GitHub {
         let named = [("GraphQL", Resource::Graphql), ("REST", Resource::Core)];
         let budget = |(name, resource)| Some((name, self.reader.authority.budget_of(resource)?));
         named.into_iter().filter_map(budget).collect()
+    }
+
+    /// How many requests were sent to GitHub, by what came of them, and whether it is up.
+    pub fn traffic(&self) -> Service {
+        let sender = &self.reader.sender;
+        Service { host: SERVICE.into(), requests: sender.traffic().counts().collect(), up: sender.breaker.is_well() }
     }
 
     /// Since when GitHub is there for questions about `repo`: it is up, limits nobody, and did not fail or refuse the

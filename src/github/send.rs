@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock::{Moment, SharedClock},
     domain::Repo,
-    upstream::{Breaker, Kind, Secret, UpstreamError},
+    upstream::{Breaker, Kind, Secret, Traffic, UpstreamError},
 };
 
 /// A renamed repository redirects once, a transferred and renamed one twice.
@@ -36,6 +36,10 @@ pub(super) struct Sender {
 impl Sender {
     pub(super) fn new(transport: Transport, clock: SharedClock) -> Self {
         Self { transport, breaker: Breaker::new(SERVICE, Arc::clone(&clock)), clock }
+    }
+
+    pub(super) fn traffic(&self) -> &Traffic {
+        &self.transport.traffic
     }
 
     pub(super) fn now(&self) -> Moment {

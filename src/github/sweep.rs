@@ -144,6 +144,17 @@ impl GitHub {
         self.on_its_way.of(repo).borrow().listing.clone()
     }
 
+    /// Takes in what was listed to its end by others.
+    pub(super) fn listed(&self, repo: &Repo, listing: &Arc<Listing>) {
+        self.on_its_way.of(repo).send_if_modified(|way| {
+            let older = way.listing.as_ref().is_none_or(|known| known.began < listing.began);
+            if older {
+                way.listing = Some(Arc::clone(listing));
+            }
+            older
+        });
+    }
+
     /// Begins to list the open pull requests of a repository, unless somebody does, or that failed a moment ago.
     /// Whoever asks for a line of it waits from now on until [`Sweep::planned`], but for the question that began it.
     pub fn sweep(self: &Arc<Self>, repo: &Repo, begun_by: Option<&By>) -> Option<Sweep> {
@@ -177,21 +188,13 @@ impl Sweep {
         if self.listing.as_ref().is_some_and(|listing| listing.complete) {
             return Ok(None);
         }
-        let page = loop {
-            let size = self.github.sizes.page();
-            let page = self.github.reader.page(&self.repo, size, self.after.as_deref());
-            // Whoever asks waits for the first page.
-            let urgency = if self.listing.is_none() { Urgency::question() } else { Urgency::ahead() };
-            match urgency.scope(page).await {
-                Ok(page) => break page,
-                Err(error) => {
-                    let smaller =
-                        error.kind == Kind::Unavailable && self.github.reader.sender.breaker.well_since().is_some();
-                    if !(self.github.sizes.shrink_page() && smaller) {
-                        self.rest();
-                        return Err(error);
-                    }
-                }
+        // Whoever asks waits for the first page.
+        let urgency = if self.listing.is_none() { Urgency::question() } else { Urgency::ahead() };
+        let page = match urgency.scope(self.github.page(&self.repo, self.after.as_deref())).await {
+            Ok(page) => page,
+            Err(error) => {
+                self.rest();
+                return Err(error);
             }
         };
         let listing = self.listing.get_or_insert_with(|| Listing::new(page.began, page.repository));

@@ -17,7 +17,7 @@ use octocrab::{
 use super::{SERVICE, address::Address};
 use crate::{
     clock::{Moment, SharedClock},
-    upstream::{Kind, Secret, UpstreamError, http as pipe},
+    upstream::{Kind, Secret, Traffic, UpstreamError, http as pipe},
 };
 
 /// The largest answer that is read.
@@ -92,17 +92,19 @@ pub(super) struct Transport {
     pub(super) address: Address,
     http: reqwest::Client,
     clock: SharedClock,
+    pub(super) traffic: Traffic,
     /// Built at the first request: octocrab starts a task, which needs the runtime.
     octocrab: OnceLock<Octocrab>,
 }
 
 impl Transport {
     pub(super) fn new(address: Address, http: reqwest::Client, clock: SharedClock) -> Self {
-        Self { address, http, clock, octocrab: OnceLock::new() }
+        Self { address, http, clock, traffic: Traffic::default(), octocrab: OnceLock::new() }
     }
 
     pub(super) async fn exchange(&self, call: &Call, credential: &HeaderValue) -> Result<Answer, UpstreamError> {
         let sent = self.clock.now();
+        let counted = self.traffic.sent();
         let (sent, response) = match self.octocrab().execute(request(call, credential)?).await {
             Ok(response) => (sent, response),
             Err(error) if broke(&error) => {
@@ -111,6 +113,7 @@ impl Transport {
             }
             Err(error) => return Err(trouble(&error)),
         };
+        counted.answered(response.status());
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {
             if error.is::<LengthLimitError>() {

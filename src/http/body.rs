@@ -16,7 +16,7 @@ pub(super) const MAX_BYTES: usize = 64 * 1024;
 const MAX_TIME: Duration = Duration::from_secs(10);
 
 /// A request as Argo CD sends it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Request {
     pub(super) application_set_name: String,
     /// What the ApplicationSet passes.

@@ -1,4 +1,4 @@
-//! The operator's listener: health, and what was answered. Ready means: configured and listening; never that an upstream is well.
+//! The operator's listener: health, what was answered, and other plugins. Ready means: configured and listening; never that an upstream is well.
 //!
 //! Whatever changes something is a POST, and every POST needs a token of `ops.tokenFile`, whatever its path: a route
 //! that is added cannot be forgotten. Only below `/explain` there is another way, for people: see [`explain`].
@@ -8,9 +8,9 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{Request, State},
-    http::Method,
+    http::{Method, header},
     middleware::{self, Next},
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use tokio::sync::watch;
@@ -19,10 +19,15 @@ use super::{
     explain::{self, Explainer},
     ledger,
     phase::Phase,
+    plugins,
     reply::{self, Problem, Reply},
     tokens::{Access, Tokens},
 };
-use crate::{domain::excerpt, operator::Operator};
+use crate::{
+    domain::excerpt,
+    metrics::Metrics,
+    operator::{Operator, plugins::Plugins},
+};
 
 /// What the operator's listener serves.
 #[derive(Debug)]
@@ -35,6 +40,10 @@ pub struct Ops {
     pub operator: Operator,
     /// Why previews are as they are, unless nobody may see it.
     pub explain: Option<Explainer>,
+    /// What Prometheus is told.
+    pub metrics: Metrics,
+    /// Other plugins, as an operator sees them.
+    pub plugins: Plugins,
 }
 
 /// The routes of the operator's listener.
@@ -42,9 +51,13 @@ pub fn ops_router(ops: Arc<Ops>) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .route("/ledger", get(ledger::show))
         .route("/ledger/forget", post(ledger::forget))
         .merge(explain::routes(&ops))
+        .route("/guard", get(ledger::held_back))
+        .route("/guard/release", post(ledger::release))
+        .route("/plugins", get(plugins::show))
         .fallback(nothing)
         .layer(middleware::from_fn_with_state(Arc::clone(&ops), guard))
         .with_state(ops)
@@ -57,9 +70,15 @@ async fn ready(State(ops): State<Arc<Ops>>) -> Response {
     }
 }
 
+async fn metrics(State(ops): State<Arc<Ops>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, Metrics::MEDIA_TYPE)], ops.metrics.text())
+}
+
 async fn nothing(request: Request) -> Reply {
     let path = excerpt(request.uri().path());
-    reply::problem(&Problem::NoSuchPath(format!("nothing lives at `{path}`; health is at `/livez` and `/readyz`")))
+    reply::problem(&Problem::NoSuchPath(format!(
+        "nothing lives at `{path}`; health is at `/livez` and `/readyz`, numbers are at `/metrics`"
+    )))
 }
 
 /// Lets through what only looks, and what brings a token.
@@ -81,7 +100,7 @@ impl Ops {
             ));
         };
         match tokens.access(request.headers())? {
-            Access::Granted => Ok(()),
+            Access::Granted(_) => Ok(()),
             Access::Missing => Err(Problem::Forbidden(
                 "the request has no bearer token in its Authorization header; send one of those in the file that \
                  `ops.tokenFile` names",
@@ -95,12 +114,9 @@ impl Ops {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{collections::BTreeMap, time::Duration};
 
-    use axum::{
-        body::Body,
-        http::{StatusCode, header},
-    };
+    use axum::{body::Body, http::StatusCode};
     use chrono::DateTime;
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;
@@ -109,6 +125,8 @@ mod tests {
     use crate::{
         clock::{ManualClock, SharedClock},
         ledger::{Ledger, LedgerOptions, Source},
+        metrics::Watched,
+        registry::Registries,
         upstream::SecretFile,
     };
 
@@ -129,6 +147,18 @@ mod tests {
         Operator::new(Ledger::new(options, Arc::clone(&clock)), clock)
     }
 
+    fn metrics() -> Metrics {
+        let clock: SharedClock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
+        let options = LedgerOptions { source: Source::Memory, trust_after: Duration::ZERO };
+        Metrics::new(Watched {
+            counts: BTreeMap::new(),
+            generators: BTreeMap::new(),
+            github: None,
+            registries: Arc::new(Registries::new(Vec::new(), Arc::clone(&clock)).unwrap()),
+            ledger: Ledger::new(options, clock),
+        })
+    }
+
     fn tokens(folder: &tempfile::TempDir) -> Tokens {
         let clock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
         Tokens::new(SecretFile::new(folder.path().join("token"), clock))
@@ -137,7 +167,14 @@ mod tests {
     #[tokio::test]
     async fn ready_until_the_end_begins_and_alive_to_its_end() {
         let (phase, seen) = watch::channel(Phase::Serving);
-        let ops = Arc::new(Ops { phase: seen, tokens: None, operator: operator(), explain: None });
+        let ops = Arc::new(Ops {
+            phase: seen,
+            tokens: None,
+            operator: operator(),
+            metrics: metrics(),
+            plugins: Plugins::default(),
+            explain: None,
+        });
         let ok = (StatusCode::OK, "ok\n".to_owned());
         for now in [Phase::Serving, Phase::Leaving, Phase::Draining, Phase::Over] {
             phase.send_replace(now);
@@ -164,6 +201,8 @@ mod tests {
             tokens: Some(tokens(&folder)),
             operator: operator(),
             explain: None,
+            metrics: metrics(),
+            plugins: Plugins::default(),
         });
         for (authorization, why) in [
             (None, "no bearer token in its Authorization header"),
@@ -190,6 +229,8 @@ mod tests {
             tokens: None,
             operator: operator(),
             explain: None,
+            metrics: metrics(),
+            plugins: Plugins::default(),
         });
         let (status, body) = ask(&ops, Method::POST, "/livez", Some("Bearer one")).await;
         assert_eq!(status, StatusCode::FORBIDDEN);
@@ -201,6 +242,8 @@ mod tests {
             tokens: Some(tokens(&folder)),
             operator: operator(),
             explain: None,
+            metrics: metrics(),
+            plugins: Plugins::default(),
         });
         let (status, body) = ask(&ops, Method::POST, "/livez", Some("Bearer one")).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);

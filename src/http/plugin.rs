@@ -13,16 +13,18 @@ use tokio::sync::watch;
 
 use super::{
     body,
+    pace::{InboundLimits, InboundPace},
     phase::{self, Phase},
     reply::{self, Problem, Ready, Reply},
     server::Service,
-    tokens::{Access, Tokens},
+    tokens::{Access, Hash, Tokens},
     warm::Warm,
 };
 use crate::{
     clock::SharedClock,
-    domain::{Question, excerpt},
-    generator::{Answered, Generator},
+    domain::{ApplicationSets, Question, QuestionError, excerpt, wants_all},
+    generator::{Answered, Generator, PlainGenerator},
+    metrics::{Counts, Outcome},
 };
 
 /// The last part of every path.
@@ -31,11 +33,40 @@ const PATH: &str = "api/v1/getparams.execute";
 /// What the plugin's listener serves.
 #[derive(Debug)]
 pub struct Plugin {
-    /// The generators by name, each with what it may answer again.
-    generators: BTreeMap<Arc<str>, (Arc<Generator>, Warm)>,
-    /// The tokens that may ask.
+    /// The generators by name.
+    generators: BTreeMap<Arc<str>, Behind>,
+    /// The tokens that may ask all those that have none of their own.
     tokens: Tokens,
+    /// How often each token may make us look.
+    pace: InboundPace,
     clock: SharedClock,
+}
+
+/// One generator.
+#[derive(Clone, Debug)]
+pub enum Served {
+    /// One with a build part.
+    Lines(Arc<Generator>),
+    /// One without.
+    Plain(Arc<PlainGenerator>),
+}
+
+/// Who may ask a generator.
+#[derive(Debug)]
+pub struct Door {
+    /// The tokens that may, where it has its own.
+    pub tokens: Option<Tokens>,
+    /// The ApplicationSets that may.
+    pub application_sets: ApplicationSets,
+}
+
+/// A generator behind its door, and what it may answer again.
+#[derive(Debug)]
+struct Behind {
+    served: Served,
+    door: Door,
+    warm: Warm,
+    counts: Arc<Counts>,
 }
 
 /// The plugin as a server asks it; from [`Phase::Leaving`] on each answer is the last one of its connection.
@@ -59,10 +90,27 @@ pub fn plugin_router(plugin: Arc<Plugin>) -> Router {
 }
 
 impl Plugin {
-    /// A plugin with these generators, which whoever has one of these tokens may ask.
-    pub fn new(generators: BTreeMap<Arc<str>, Arc<Generator>>, tokens: Tokens, clock: SharedClock) -> Self {
-        let with_warm = |(name, generator)| (name, (generator, Warm::default()));
-        Self { generators: generators.into_iter().map(with_warm).collect(), tokens, clock }
+    /// A plugin with these generators, each behind the door of its name.
+    pub fn new(
+        served: impl IntoIterator<Item = Served>,
+        mut doors: BTreeMap<Arc<str>, Door>,
+        (tokens, limits): (Tokens, InboundLimits),
+        clock: SharedClock,
+    ) -> Self {
+        let behind = |served: Served| {
+            let name = Arc::clone(served.name());
+            // One without a door lets nobody in.
+            let shut = || Door { tokens: None, application_sets: ApplicationSets::new([]) };
+            let door = doors.remove(&name).unwrap_or_else(shut);
+            (name, Behind { served, door, warm: Warm::default(), counts: Arc::default() })
+        };
+        let pace = InboundPace::new(limits, Arc::clone(&clock));
+        Self { generators: served.into_iter().map(behind).collect(), tokens, pace, clock }
+    }
+
+    /// What each generator was asked.
+    pub fn counts(&self) -> BTreeMap<Arc<str>, Arc<Counts>> {
+        self.generators.iter().map(|(name, behind)| (Arc::clone(name), Arc::clone(&behind.counts))).collect()
     }
 
     /// The response to any request.
@@ -88,23 +136,67 @@ impl Plugin {
         if request.method() != Method::POST {
             return Err(Problem::NotPost);
         }
-        self.authorize(request.headers())?;
-        let (generator, warm) = self.generator(name)?;
+        let generator = self.generator(name);
+        let own_tokens = generator.as_ref().ok().and_then(|behind| behind.door.tokens.as_ref());
+        let token = authorize(own_tokens.unwrap_or(&self.tokens), request.headers())?;
+        let behind = generator?;
         let body = body::read(request.into_body(), &self.clock).await?;
-        if let Some(ready) = warm.get(&body, generator) {
+        if let Served::Lines(generator) = &behind.served
+            && let Some(ready) = behind.warm.get(&body, generator)
+        {
             tracing::debug!(generator = %generator.name(), standing = %ready.standing(), "answered as before");
+            behind.counts.again(ready.standing());
             return Ok(ready);
         }
         // What is not used is not carried: every future of a warm answer would have the room for this one.
-        Box::pin(self.look(generator, warm, &body)).await
+        Box::pin(self.counted(behind, token, &body)).await
+    }
+
+    /// What is not given again is looked at, and counted.
+    async fn counted(&self, behind: &Behind, token: Hash, body: &[u8]) -> Result<Ready, Problem> {
+        let began = self.clock.now();
+        let Behind { served, door, warm, counts } = behind;
+        let outcome = match (served, self.pace.look(token)) {
+            (Served::Lines(generator), Ok(())) => self.look(generator, (door, warm, counts), body).await,
+            (Served::Plain(generator), Ok(())) => ask_parts(generator, door, body).await,
+            (served, Err(wait)) => served.known(door, body).await?.ok_or(Problem::TooOften(wait)),
+        };
+        let ended = match &outcome {
+            Ok(ready) => Outcome::Answered(ready.standing()),
+            Err(problem) if problem.is_ours() => Outcome::Refused,
+            Err(_) => Outcome::Bad,
+        };
+        counts.looked(ended, self.clock.now().since(began));
+        outcome
     }
 
     /// What is not known to be still so is looked at.
-    async fn look(&self, generator: &Arc<Generator>, warm: &Warm, body: &[u8]) -> Result<Ready, Problem> {
+    async fn look(
+        &self,
+        generator: &Arc<Generator>,
+        (door, warm, counts): (&Door, &Warm, &Counts),
+        body: &[u8],
+    ) -> Result<Ready, Problem> {
         let request = body::Request::parse(body)?;
-        let question = Question::parse(&request.application_set_name, &request.parameters)
-            .map_err(|error| Problem::BadQuestion(error.to_string()))?;
-        let Answered { answer, repeat } = generator.answer(&question).await.map_err(Problem::Refused)?;
+        door.admit(&request)?;
+        if wants_all(&request.parameters).map_err(bad)? {
+            let answered = generator.answer_all(&request.application_set_name, &request.parameters);
+            let Answered { answer, .. } = answered.await.map_err(Problem::Refused)?;
+            tracing::debug!(
+                generator = %generator.name(),
+                application_set = request.application_set_name,
+                standing = %answer.standing(),
+                reason = answer.reason(),
+                "answered for all"
+            );
+            return Ok(Ready::new(&answer));
+        }
+        let question = Question::parse(&request.application_set_name, &request.parameters).map_err(bad)?;
+        let answered = generator.answer(&question, &request.parameters).await.map_err(Problem::Refused)?;
+        let Answered { answer, repeat, read_at } = answered;
+        if let Some(read_at) = read_at {
+            counts.age(self.clock.now().since(read_at));
+        }
         tracing::debug!(
             generator = %generator.name(),
             application_set = question.application_set,
@@ -120,19 +212,7 @@ impl Plugin {
         Ok(ready)
     }
 
-    fn authorize(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        match self.tokens.access(headers)? {
-            Access::Granted => Ok(()),
-            Access::Missing => Err(Problem::Forbidden("the request has no bearer token in its Authorization header")),
-            Access::Wrong => Err(Problem::Forbidden("the bearer token is not one of those in lastgreen's token file")),
-            Access::Literal => Err(Problem::Forbidden(
-                "the bearer token starts with `$`: Argo CD could not find the Secret's key that the ConfigMap's `token` \
-                 names, and sent its name instead; check the Secret, its key and its namespace",
-            )),
-        }
-    }
-
-    fn generator(&self, name: Named<'_>) -> Result<&(Arc<Generator>, Warm), Problem> {
+    fn generator(&self, name: Named<'_>) -> Result<&Behind, Problem> {
         match name {
             Named::Name(name) => self.generators.get(name).ok_or_else(|| {
                 Problem::NoSuchPath(format!("there is no generator `{}` in lastgreen's configuration", excerpt(name)))
@@ -145,6 +225,87 @@ impl Plugin {
             },
         }
     }
+}
+
+impl Served {
+    /// What is known without a look, if anything is.
+    async fn known(&self, door: &Door, body: &[u8]) -> Result<Option<Ready>, Problem> {
+        let answer = match self {
+            Self::Lines(generator) => {
+                let request = body::Request::parse(body)?;
+                door.admit(&request)?;
+                let (set, parameters) = (&request.application_set_name, &request.parameters);
+                if wants_all(parameters).map_err(bad)? {
+                    generator.known_all(set, parameters).await
+                } else {
+                    generator.known(&Question::parse(set, parameters).map_err(bad)?).await
+                }
+            }
+            Self::Plain(generator) => {
+                let request = plain_request(body)?;
+                door.admit(&request)?;
+                generator.known(&request.parameters).await
+            }
+        };
+        Ok(answer.map_err(Problem::Refused)?.as_ref().map(Ready::new))
+    }
+
+    fn name(&self) -> &Arc<str> {
+        match self {
+            Self::Lines(generator) => generator.name(),
+            Self::Plain(generator) => generator.name(),
+        }
+    }
+}
+
+impl Door {
+    /// Lets only those ApplicationSets in that may ask; what answers again was let in before.
+    fn admit(&self, request: &body::Request) -> Result<(), Problem> {
+        if self.application_sets.allow(&request.application_set_name) {
+            return Ok(());
+        }
+        Err(Problem::Forbidden(
+            "this ApplicationSet may not ask this generator: its name is none of those in `allow.applicationSets`",
+        ))
+    }
+}
+
+/// A question without a body has no inputs, which may be all that is needed.
+fn plain_request(body: &[u8]) -> Result<body::Request, Problem> {
+    if body.trim_ascii().is_empty() { Ok(body::Request::default()) } else { body::Request::parse(body) }
+}
+
+/// What parts say is asked each time.
+async fn ask_parts(generator: &PlainGenerator, door: &Door, body: &[u8]) -> Result<Ready, Problem> {
+    let request = plain_request(body)?;
+    door.admit(&request)?;
+    let set = &request.application_set_name;
+    let answer = generator.answer(set, &request.parameters).await.map_err(Problem::Refused)?;
+    tracing::debug!(
+        generator = %generator.name(),
+        application_set = set,
+        standing = %answer.standing(),
+        reason = answer.reason(),
+        "answered"
+    );
+    Ok(Ready::new(&answer))
+}
+
+fn authorize(tokens: &Tokens, headers: &HeaderMap) -> Result<Hash, Problem> {
+    match tokens.access(headers)? {
+        Access::Granted(token) => Ok(token),
+        Access::Missing => Err(Problem::Forbidden("the request has no bearer token in its Authorization header")),
+        Access::Wrong => Err(Problem::Forbidden("the bearer token is not one of those in lastgreen's token file")),
+        Access::Literal => Err(Problem::Forbidden(
+            "the bearer token starts with `$`: Argo CD could not find the Secret's key that the ConfigMap's `token` \
+             names, and sent its name instead; check the Secret, its key and its namespace",
+        )),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "errors are mapped by it")]
+fn bad(error: QuestionError) -> Problem {
+    Problem::BadQuestion(error.to_string())
 }
 
 fn no_such_path(path: &str) -> Problem {

@@ -2,6 +2,8 @@
 //!
 //! A 2xx is made from an [`Answer`] and from nothing else: Argo CD reads an empty 200 as "delete everything".
 
+use std::time::Duration;
+
 use axum::{
     body::Bytes,
     http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header},
@@ -43,6 +45,8 @@ pub(super) enum Problem {
     SlowBody,
     /// The body is too large.
     LargeBody,
+    /// The token asks too often, and nothing is known; in how long the next look may be.
+    TooOften(Duration),
     /// The generator refused.
     Refused(Refusal),
     /// The accepted tokens cannot be read.
@@ -60,9 +64,15 @@ impl Problem {
             Self::NotPost => StatusCode::METHOD_NOT_ALLOWED,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::LargeBody => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Refused(Refusal::Unavailable(_)) | Self::Ending => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Refused(Refusal::Internal) | Self::NoTokens => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Refused(Refusal::Internal | Refusal::Misfit(_)) | Self::NoTokens => StatusCode::INTERNAL_SERVER_ERROR,
         }
+    }
+
+    /// Whether it is for those who run lastgreen, and not for those who ask, to mend.
+    pub(super) fn is_ours(&self) -> bool {
+        self.status().is_server_error()
     }
 
     fn message(&self) -> String {
@@ -74,6 +84,11 @@ impl Problem {
                 .to_owned(),
             Self::SlowBody => "the request's body did not come in time".to_owned(),
             Self::LargeBody => "the request's body is larger than 64 KiB".to_owned(),
+            Self::TooOften(_) => {
+                "this token makes lastgreen look more often than `inbound` in its configuration allows, \
+                                  and nothing is known that could be answered without a look"
+                    .to_owned()
+            }
             Self::Refused(refusal) => refusal.to_string(),
             Self::NoTokens => "lastgreen cannot read its token file; its log says why".to_owned(),
             Self::Ending => "lastgreen is ending".to_owned(),
@@ -88,6 +103,9 @@ pub(super) fn problem(problem: &Problem) -> Reply {
     match problem {
         Problem::NotPost => drop(headers.insert(header::ALLOW, HeaderValue::from_static("POST"))),
         Problem::Refused(Refusal::Unavailable(_)) => drop(headers.insert(header::RETRY_AFTER, RETRY_AFTER)),
+        Problem::TooOften(wait) => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+        }
         // What is left of a body that was not read cannot be told from the next request.
         Problem::SlowBody | Problem::LargeBody => {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -114,6 +132,9 @@ impl Ready {
     pub(super) fn new(answer: &Answer) -> Self {
         let (parameters, commit) = match answer {
             Answer::Item { item, commit, .. } => (vec![parameters(item)], Some(commit)),
+            Answer::List { list, commit, .. } => {
+                (list.items().iter().map(|item| json!(item)).collect(), commit.as_ref())
+            }
             Answer::Nothing { .. } => (Vec::new(), None),
         };
         Self {
@@ -187,14 +208,16 @@ mod tests {
             (Problem::NotPost, 405),
             (Problem::SlowBody, 408),
             (Problem::LargeBody, 413),
+            (Problem::TooOften(Duration::from_millis(1)), 429),
             (Problem::Refused(Refusal::Internal), 500),
+            (Problem::Refused(Refusal::Misfit(crate::domain::Misfit::TooMany)), 500),
             (Problem::NoTokens, 500),
             (Problem::Refused(Refusal::Unavailable("x".to_owned())), 503),
             (Problem::Ending, 503),
         ] {
             let response = problem(&case);
             assert_eq!(response.status().as_u16(), status, "{case:?}");
-            let again = matches!(case, Problem::Refused(Refusal::Unavailable(_)));
+            let again = matches!(case, Problem::Refused(Refusal::Unavailable(_)) | Problem::TooOften(_));
             assert_eq!(response.headers().contains_key(header::RETRY_AFTER), again);
             assert!(!case.message().is_empty());
         }

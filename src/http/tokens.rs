@@ -19,14 +19,14 @@ pub struct Tokens {
     accepted: Mutex<Option<(Secret, Arc<[Hash]>)>>,
 }
 
-/// A token's SHA-256.
+/// By what a token is known, without being told.
 pub(super) type Hash = [u8; 32];
 
 /// Whether a request may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// It may.
-    Granted,
+    /// It may, by this token.
+    Granted(Hash),
     /// It brings no token.
     Missing,
     /// It brings the name of a Secret's key instead of the key's content.
@@ -62,7 +62,7 @@ impl Tokens {
             found |= token.ct_eq(&given_hash);
         }
         Ok(match bool::from(found) {
-            true => Access::Granted,
+            true => Access::Granted(given_hash),
             false if given.starts_with(b"$") => Access::Literal,
             false => Access::Wrong,
         })
@@ -120,8 +120,8 @@ mod tests {
         let clock = ManualClock::new(DateTime::UNIX_EPOCH);
         let tokens = Tokens::new(SecretFile::new(&path, Arc::new(clock.clone())));
         let check = |header: &str| tokens.check(Some(header.as_bytes())).unwrap();
-        assert_eq!(check("Bearer one"), Access::Granted);
-        assert_eq!(check("bearer two"), Access::Granted);
+        assert!(matches!(check("Bearer one"), Access::Granted(_)));
+        assert!(matches!(check("bearer two"), Access::Granted(_)));
         assert_eq!(check("Bearer on"), Access::Wrong);
         assert_eq!(check("Bearer "), Access::Missing);
         assert_eq!(check("Basic b25l"), Access::Missing);
@@ -130,6 +130,6 @@ mod tests {
         std::fs::write(&path, "three and more").unwrap();
         clock.advance(Duration::from_secs(1));
         assert_eq!(check("Bearer one"), Access::Wrong);
-        assert_eq!(check("Bearer three and more"), Access::Granted);
+        assert!(matches!(check("Bearer three and more"), Access::Granted(_)));
     }
 }

@@ -126,7 +126,7 @@ impl Ledger {
             let memory = self.memory();
             (memory.id.clone(), memory.mirror.change)
         };
-        let news = self.store.news(id.as_deref().unwrap_or_default(), change, until).await?;
+        let news = self.counted(self.store.news(id.as_deref().unwrap_or_default(), change, until).await)?;
         let replaced = news.as_ref().is_some_and(|news| news.replaced) && id.is_some();
         if let Some(news) = news {
             self.take_in(news, id.is_some());
@@ -159,6 +159,9 @@ impl Ledger {
         for row in &news.lines {
             mirror.take_in(row, now);
         }
+        for row in &news.lists {
+            mirror.lists.take_in(row, now);
+        }
         for merge in news.merges.into_iter().chain(seen.all()) {
             mirror.merges.remember(merge);
         }
@@ -176,11 +179,14 @@ impl Ledger {
     /// Writes what a ledger that is another one now does not have, if anything. Where others were quicker, that is to
     /// be read first.
     async fn restore(&self, until: Moment) -> Result<(), LedgerError> {
-        let lines = self.memory().mirror.lost();
-        if lines.is_empty() {
+        let (lines, lists) = {
+            let memory = self.memory();
+            (memory.mirror.lost(), memory.mirror.lists.lost())
+        };
+        if lines.is_empty() && lists.is_empty() {
             return Ok(());
         }
-        let mut batch = Batch { lines, ..Batch::default() };
+        let mut batch = Batch { lines, lists, ..Batch::default() };
         self.commit(&mut batch, until).await.map(drop)
     }
 
@@ -223,6 +229,7 @@ impl Ledger {
                 })
                 .map(|(key, entry)| (key.clone(), entry.change, entry.asked))
                 .collect();
+            batch.asked_lists = memory.mirror.lists.asked_since(ASKED_STEP);
             if !self.store.is_alone() {
                 let runs = |key: &LineKey| memory.mirror.lines[key].written.not_yet_seconds == 0;
                 let held = batch.asked.iter().filter(|(key, _, asked)| asked.not_yet_seconds > 0 && runs(key));
@@ -233,9 +240,10 @@ impl Ledger {
         if batch.is_empty() {
             return Ok(());
         }
-        let (watches, asked) = (batch.watches.clone(), batch.asked.clone());
+        let (watches, asked, asked_lists) = (batch.watches.clone(), batch.asked.clone(), batch.asked_lists.clone());
         if let Committed::After(_) = self.commit(&mut batch, until).await? {
             let mut memory = self.memory();
+            memory.mirror.lists.asked_is_written(&asked_lists);
             for (key, seconds) in watches {
                 memory.mirror.watches.entry(key).or_default().written = seconds;
             }

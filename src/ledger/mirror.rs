@@ -7,6 +7,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     Candidate, Known, LineKey, Record,
+    lists::ListMirror,
     merges::Merges,
     record::{Fact, Nothing},
     store::{Asked, LineRow, LineWrite},
@@ -33,6 +34,7 @@ pub(super) struct Mirror {
     pub(super) repositories: HashMap<Repo, u64>,
     pub(super) watches: HashMap<TrustKey, Watch>,
     pub(super) merges: Merges,
+    pub(super) lists: ListMirror,
     /// By what this process knows what it has written itself.
     pub(super) writer: u64,
 }
@@ -264,6 +266,7 @@ impl Mirror {
     pub(super) fn replaced(&mut self) {
         self.change = 0;
         self.watches.clear();
+        self.lists.replaced();
         for entry in self.lines.values_mut() {
             if let (State::Item(_) | State::Nothing(_), Stored::Yes | Stored::Unreadable) = (&entry.state, entry.stored)
             {

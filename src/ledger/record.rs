@@ -106,12 +106,12 @@ pub(super) fn seal(key: &LineKey, fact: &Fact) -> Sealed {
         Fact::Forgotten => Stored::Forgotten { v: VERSION },
     };
     let text = serde_json::to_string(&stored).expect("strings, numbers and maps of them are always JSON");
-    Sealed { seal: seal_of(key, &text), text }
+    Sealed { seal: seal_of_line(key, &text), text }
 }
 
 /// Reads a fact; the error is a sentence for people.
 pub(super) fn open(key: &LineKey, sealed: &Sealed) -> Result<Fact, String> {
-    if seal_of(key, &sealed.text) != sealed.seal {
+    if seal_of_line(key, &sealed.text) != sealed.seal {
         return Err("its seal is broken: it was damaged, or changed by hand".to_owned());
     }
     let Versioned { v } = serde_json::from_str(&sealed.text).map_err(|error| error.to_string())?;
@@ -160,10 +160,14 @@ fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, 
     text.parse().map_err(|error: T::Err| error.to_string())
 }
 
-/// The first half of a SHA-256 of the key and the text, in hex.
-fn seal_of(key: &LineKey, text: &str) -> String {
+fn seal_of_line(key: &LineKey, text: &str) -> String {
+    seal_of([&*key.generator, &key.repository.to_string(), &line_text(&key.line), text])
+}
+
+/// The first half of a SHA-256 of a key and a text, in hex.
+pub(super) fn seal_of<const N: usize>(parts: [&str; N]) -> String {
     let mut hash = Sha256::new();
-    for part in [&*key.generator, &key.repository.to_string(), &line_text(&key.line), text] {
+    for part in parts {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
@@ -232,7 +236,7 @@ mod tests {
     fn a_nothing_without_a_name_is_read() {
         let key = key(Line::Pull(12));
         let text = r#"{"known":"nothing","v":1}"#.to_owned();
-        let sealed = Sealed { seal: seal_of(&key, &text), text };
+        let sealed = Sealed { seal: seal_of_line(&key, &text), text };
         assert_eq!(open(&key, &sealed), Ok(Fact::Nothing(Nothing::default())));
         assert_eq!(seal(&key, &Fact::Nothing(Nothing::default())), sealed);
     }
@@ -258,10 +262,10 @@ mod tests {
     fn what_a_newer_one_wrote_is_not_guessed() {
         let key = key(Line::Pull(12));
         let text = r#"{"v":2,"known":"item"}"#.to_owned();
-        let sealed = Sealed { seal: seal_of(&key, &text), text };
+        let sealed = Sealed { seal: seal_of_line(&key, &text), text };
         assert_eq!(open(&key, &sealed).unwrap_err(), "it has version 2; this lastgreen reads version 1");
         for text in ["", "{}", r#"{"v":1}"#, r#"{"v":1,"known":"item"}"#, r#"{"v":1,"known":"else"}"#] {
-            assert!(open(&key, &Sealed { seal: seal_of(&key, text), text: text.to_owned() }).is_err(), "{text}");
+            assert!(open(&key, &Sealed { seal: seal_of_line(&key, text), text: text.to_owned() }).is_err(), "{text}");
         }
     }
 }

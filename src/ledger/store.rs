@@ -24,7 +24,13 @@ use std::{
 };
 
 pub(super) use self::connection::{Connection, PATIENCE, PgListening};
-use super::{LedgerError, LineKey, merges::TestMerge, record::Fact, trust::TrustKey};
+use super::{
+    LedgerError, LineKey,
+    lists::{ListKey, ListRow, ListWrite},
+    merges::TestMerge,
+    record::Fact,
+    trust::TrustKey,
+};
 use crate::{
     clock::{Moment, SharedClock},
     domain::{Branch, Repo},
@@ -98,12 +104,16 @@ pub(super) struct Batch {
     /// Lines, each as of a change, whose hold's clock has begun to run: others must know, for one of them may see the
     /// build that puts it back.
     pub(super) held: Vec<(LineKey, i64)>,
+    pub(super) lists: Vec<ListWrite>,
+    /// When lists were asked for last, in seconds since 1970.
+    pub(super) asked_lists: Vec<(ListKey, u64)>,
 }
 
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
         self.numbered() == 0
             && self.asked.is_empty()
+            && self.asked_lists.is_empty()
             && self.dropped_merges.is_empty()
             && self.forgotten_pulls.is_empty()
     }
@@ -119,8 +129,8 @@ impl Batch {
 
     /// How many changes it is.
     pub(super) fn numbered(&self) -> i64 {
-        let Self { lines, merges, repositories, watches, held, .. } = self;
-        let count = lines.len() + merges.len() + repositories.len() + watches.len() + held.len();
+        let Self { lines, merges, repositories, watches, held, lists, .. } = self;
+        let count = lines.len() + merges.len() + repositories.len() + watches.len() + held.len() + lists.len();
         i64::try_from(count).unwrap_or(i64::MAX)
     }
 }
@@ -144,6 +154,7 @@ pub(super) struct News {
     /// The last change that is in here together with all before it.
     pub(super) change: i64,
     pub(super) lines: Vec<LineRow>,
+    pub(super) lists: Vec<ListRow>,
     pub(super) merges: Vec<TestMerge>,
     pub(super) repositories: Vec<(Repo, u64)>,
     pub(super) watches: Vec<(TrustKey, u64)>,

@@ -5,7 +5,7 @@ use std::{ops::ControlFlow, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 
 use super::{
-    Candidate, Known, Ledger, LedgerError, LineKey, Record, Recorded,
+    Candidate, Known, Ledger, LedgerError, LineKey, ListKey, Record, Recorded,
     mirror::{Judged, Mirror},
     record::Fact,
     store::{Batch, Committed, LineWrite},
@@ -168,7 +168,7 @@ impl Ledger {
             _ => Plan::Continue((Fact::Forgotten, true)),
         };
         let forgotten = self.write(key.clone(), until, self.clock.now(), plan).await?;
-        self.forget_merges_of(key);
+        self.forget_beside(key, until).await?;
         Ok(forgotten)
     }
 
@@ -180,7 +180,7 @@ impl Ledger {
         until: Moment,
     ) -> Result<bool, LedgerError> {
         self.refresh(until).await?;
-        let _alone = self.writing.lock().await;
+        let alone = self.writing.lock().await;
         let (expected, asked_at) = (self.version(key), self.seconds());
         let unless_asked_since = asked_at.saturating_sub(limit.as_secs());
         if self.memory().mirror.lines.get(key).is_some_and(|entry| entry.asked.at >= unless_asked_since) {
@@ -195,8 +195,15 @@ impl Ledger {
             self.memory().mirror.asked(key, asked_at);
             return Ok(false);
         }
-        self.forget_merges_of(key);
+        drop(alone);
+        self.forget_beside(key, until).await?;
         Ok(true)
+    }
+
+    /// Forgets what was kept beside a line that is forgotten.
+    async fn forget_beside(self: &Arc<Self>, key: &LineKey, until: Moment) -> Result<(), LedgerError> {
+        self.forget_merges_of(key);
+        self.forget_lists(&ListKey::of_line(key), until).await.map(drop)
     }
 
     /// Forgets the test merges of a pull request that no generator knows any more.
@@ -269,7 +276,7 @@ impl Ledger {
             let memory = self.memory();
             (memory.id.clone().unwrap_or_default(), memory.mirror.change)
         };
-        let committed = self.store.commit(&id, change, batch, until).await;
+        let committed = self.counted(self.store.commit(&id, change, batch, until).await);
         let mut memory = self.memory();
         if let Ok(Committed::After(first)) = committed {
             let mut change = first;
@@ -281,12 +288,17 @@ impl Ledger {
                 change += 1;
                 memory.mirror.renumbered(key, change);
             }
+            for lists in &batch.lists {
+                change += 1;
+                memory.mirror.lists.wrote(lists, change);
+            }
             memory.mirror.advanced(first, first + batch.numbered());
             if !batch.lines.is_empty() || !batch.held.is_empty() {
                 self.changed();
             }
         } else {
             batch.lines.clear();
+            batch.lists.clear();
             memory.pending.put_back(std::mem::take(batch));
         }
         committed

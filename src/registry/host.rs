@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::{Moment, SharedClock},
-    upstream::{Breaker, Kind, Pace, SecretError, UpstreamError, http},
+    upstream::{Breaker, Kind, Pace, SecretError, Service, Traffic, UpstreamError, http},
 };
 
 /// How many servers of one registry are told apart.
@@ -33,7 +33,8 @@ pub(super) struct Host {
     pub(super) without_head: AtomicBool,
     /// What its token servers refused lately.
     pub(super) refusals: Refusals,
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
+    pub(super) traffic: Traffic,
     credentials: Credentials,
     accounts: Mutex<Accounts>,
     /// By origin: the registry, its token servers, and where its blobs are.
@@ -65,6 +66,7 @@ impl Host {
             clock: Arc::clone(clock),
             without_head: AtomicBool::default(),
             refusals: Refusals::default(),
+            traffic: Traffic::default(),
             accounts: Mutex::default(),
             breakers: Mutex::default(),
         })
@@ -103,6 +105,13 @@ impl Host {
         let breaker = Arc::new(Breaker::new(Arc::clone(&self.name), Arc::clone(&self.clock)));
         breakers.insert(origin, Arc::clone(&breaker));
         breaker
+    }
+
+    /// How many requests were sent to it, and whether it is up.
+    pub(super) fn service(&self) -> Service {
+        let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let up = breakers.values().all(|breaker| breaker.is_well());
+        Service { host: Arc::clone(&self.name), requests: self.traffic.counts().collect(), up }
     }
 
     /// Since when it and the account's token server are up, and neither limit nor refuse us; `None` while they are not.

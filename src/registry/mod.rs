@@ -49,7 +49,7 @@ pub use self::{
 use crate::{
     clock::{Moment, SharedClock},
     domain::{Digest, ImageName, Tag},
-    upstream::{Cache, Failing, Kind, UpstreamError, http},
+    upstream::{Cache, Failing, Kind, Service, UpstreamError, http},
 };
 
 /// How long it is believed that a repository exists, or does not.
@@ -197,6 +197,15 @@ impl Registries {
             let reachable = target.host.well_since(&target.account)?;
             Some(since.max(self.failing.well_since(image)?).max(reachable))
         })
+    }
+
+    /// How many requests were sent to each registry, by what came of them, and whether it is up. What was sent to its
+    /// token servers counts as its own.
+    pub fn traffic(&self) -> Vec<Service> {
+        let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut services: Vec<_> = hosts.values().map(|host| host.service()).collect();
+        services.sort_by(|a, b| a.host.cmp(&b.host));
+        services
     }
 
     fn target(&self, image: &ImageName) -> Result<Arc<Target>, UpstreamError> {

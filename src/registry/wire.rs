@@ -105,7 +105,9 @@ impl Host {
     }
 
     async fn sent(&self, account: &Account, request: &Request) -> Result<Reply, UpstreamError> {
+        let counted = self.traffic.sent();
         let response = self.transmit(request).await?;
+        counted.answered(response.status());
         let (status, headers) = (response.status(), response.headers().clone());
         if let Some(left) = limit::pulls_left(&headers) {
             account.has_pulls(left, self.now());

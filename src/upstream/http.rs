@@ -1,6 +1,6 @@
 //! The one way to build an HTTP client, and to read no more of an answer than is due.
 
-use std::{path::Path, time::Duration};
+use std::{error::Error, net::SocketAddr, path::Path, time::Duration};
 
 use thiserror::Error;
 
@@ -15,6 +15,9 @@ const KEPT: usize = 16;
 
 /// The [`Breaker`](super::Breaker) keeps that time; this is for an exchange that was sent without one.
 const BACKSTOP: Duration = Duration::from_secs(15);
+
+/// What we call ourselves.
+pub const USER_AGENT: &str = concat!("lastgreen/", env!("CARGO_PKG_VERSION"));
 
 /// What is said of an exchange whose time is up.
 pub const NO_ANSWER: &str = "no answer in time";
@@ -44,8 +47,25 @@ pub enum ClientError {
 /// A client that follows no redirects (credentials stay where they belong), honours `HTTPS_PROXY` and `NO_PROXY`,
 /// trusts the system's CAs and those in `ca_file`, and gives up in time.
 pub fn client(ca_file: Option<&Path>) -> Result<reqwest::Client, ClientError> {
+    Ok(builder(ca_file)?.build()?)
+}
+
+/// The same for a host inside the cluster: no proxy is asked, and where its address is known its name is not resolved.
+pub fn client_nearby(
+    ca_file: Option<&Path>,
+    known: Option<(&str, SocketAddr)>,
+) -> Result<reqwest::Client, ClientError> {
+    let builder = builder(ca_file)?.no_proxy();
+    let builder = match known {
+        Some((host, address)) => builder.resolve(host, address),
+        None => builder,
+    };
+    Ok(builder.build()?)
+}
+
+fn builder(ca_file: Option<&Path>) -> Result<reqwest::ClientBuilder, ClientError> {
     let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("lastgreen/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT)
         .timeout(BACKSTOP)
@@ -60,7 +80,13 @@ pub fn client(ca_file: Option<&Path>) -> Result<reqwest::Client, ClientError> {
         }
         builder = builder.tls_certs_merge(certificates);
     }
-    Ok(builder.build()?)
+    Ok(builder)
+}
+
+/// A client for a service on this machine, where no proxy comes between, and no TLS.
+pub fn local_client(patience: Duration) -> Result<reqwest::Client, ClientError> {
+    let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    Ok(builder.tls_certs_only([]).timeout(patience).build()?)
 }
 
 /// Why an answer's body could not be had.
@@ -95,28 +121,29 @@ pub fn describe(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
         NO_ANSWER
     } else if error.is_connect() {
-        connect_trouble(error)
+        connect_trouble(error).unwrap_or("cannot connect")
     } else {
         "the connection broke"
     }
 }
 
-fn connect_trouble(error: &reqwest::Error) -> &'static str {
-    let mut source = std::error::Error::source(error);
+/// Why there is no connection, by the causes of an error, if one of them is well known.
+pub fn connect_trouble(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let mut source = error.source();
     while let Some(cause) = source {
         if let Some(io) = cause.downcast_ref::<std::io::Error>()
             && io.kind() == std::io::ErrorKind::ConnectionRefused
         {
-            return "connection refused";
+            return Some("connection refused");
         }
         let text = cause.to_string();
         if text.contains("certificate") {
-            return "its TLS certificate is not trusted (a private CA belongs into `caFile`)";
+            return Some("its TLS certificate is not trusted (a private CA belongs into `caFile`)");
         }
         if text.contains("dns error") || text.contains("failed to lookup") {
-            return "its name cannot be resolved";
+            return Some("its name cannot be resolved");
         }
         source = cause.source();
     }
-    "cannot connect"
+    None
 }

@@ -7,6 +7,7 @@
 //! * [`Breaker`]: per service; leaves one alone that is down, and ends what takes too long.
 //! * [`Failing`]: what could not be read when it was asked for last, and until when.
 //! * [`http`]: the one way to build an HTTP client, and how much of an answer is read.
+//! * [`Traffic`]: how many requests were sent, and what came of them.
 //! * [`SecretFile`]: a secret that is read again when its file changes.
 
 mod breaker;
@@ -16,6 +17,7 @@ mod health;
 pub mod http;
 mod pace;
 mod secret;
+mod traffic;
 pub mod urgency;
 
 pub use self::{
@@ -23,6 +25,7 @@ pub use self::{
     cache::Cache,
     error::{Kind, UpstreamError},
     health::Failing,
-    pace::{Pace, PaceLimits, Permit},
+    pace::{Pace, PaceClock, PaceLimits, Permit},
     secret::{Secret, SecretError, SecretFile},
+    traffic::{Service, Traffic},
 };

@@ -39,7 +39,7 @@ pub struct PaceLimits {
 /// The pace of one credential at one host.
 pub struct Pace {
     clock: SharedClock,
-    spacing: RateLimiter<NotKeyed, InMemoryState, Time, NoOpMiddleware<Duration>>,
+    spacing: RateLimiter<NotKeyed, InMemoryState, PaceClock, NoOpMiddleware<Duration>>,
     slots: Arc<Semaphore>,
     /// The places of what is fetched ahead, among those slots.
     ahead: Arc<Semaphore>,
@@ -71,7 +71,10 @@ impl Pace {
     pub fn new(limits: PaceLimits, clock: SharedClock) -> Self {
         let concurrent = limits.concurrent.get() as usize;
         Self {
-            spacing: RateLimiter::direct_with_clock(Quota::per_second(limits.per_second), Time(Arc::clone(&clock))),
+            spacing: RateLimiter::direct_with_clock(
+                Quota::per_second(limits.per_second),
+                PaceClock(Arc::clone(&clock)),
+            ),
             slots: Arc::new(Semaphore::new(concurrent)),
             ahead: Arc::new(Semaphore::new((concurrent / 2).max(1))),
             waiting: AtomicUsize::new(0),
@@ -190,10 +193,17 @@ impl fmt::Debug for Pace {
 }
 
 /// Our clock as governor wants it.
-#[derive(Clone)]
-struct Time(SharedClock);
+#[derive(Clone, Debug)]
+pub struct PaceClock(SharedClock);
 
-impl GovernorClock for Time {
+impl PaceClock {
+    /// A clock that is this one.
+    pub fn new(clock: SharedClock) -> Self {
+        Self(clock)
+    }
+}
+
+impl GovernorClock for PaceClock {
     type Instant = Duration;
 
     fn now(&self) -> Duration {

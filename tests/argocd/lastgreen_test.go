@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"text/template"
 	"time"
@@ -25,6 +26,8 @@ type options struct {
 	AnswerWithin string
 	// Outputs are further keys of the answer.
 	Outputs map[string]string
+	// Beside is what stands beside the generator's build; {folder} is a folder of the test.
+	Beside string
 }
 
 // What is in memory stays fresh for longer than any test takes: a lookup is made where a test gives cause for it (a new head, a
@@ -51,6 +54,7 @@ generators:
         digestFront: "{{.Registry}}/myorg/front:sha-{sha}"
         digestBack: "{{.Registry}}/myorg/back:sha-{sha}"
       outputs: { {{range $key, $value := .Outputs}}{{$key}}: "{{$value}}", {{end}} }
+{{.Beside}}
 `))
 
 // Lastgreen is the program with its folder, which outlives a restart.
@@ -84,9 +88,10 @@ func (l *lastgreen) write(name, content string) {
 func (l *lastgreen) start() {
 	l.t.Helper()
 	var config bytes.Buffer
+	inFolder := func(text string) string { return strings.ReplaceAll(text, "{folder}", l.folder) }
 	err := configuration.Execute(&config, map[string]any{
 		"Folder": l.folder, "GitHub": l.sim.github, "Registry": l.sim.registry,
-		"Ledger":       regexp.MustCompile(`\{folder}`).ReplaceAllLiteralString(ledgerURL, l.folder),
+		"Ledger": inFolder(ledgerURL), "Beside": inFolder(l.options.Beside),
 		"AnswerWithin": l.options.AnswerWithin, "TrustAfter": l.options.TrustAfter, "Outputs": l.options.Outputs,
 	})
 	if err != nil {

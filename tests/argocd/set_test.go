@@ -27,6 +27,7 @@ const (
 	goTemplate   = "applicationset-gotemplate.yaml"
 	fastTemplate = "applicationset-fasttemplate.yaml"
 	kustomize    = "applicationset-kustomize.yaml"
+	merge        = "applicationset-merge.yaml"
 )
 
 // newSet reads an example, and points it to the simulated GitHub.
@@ -50,12 +51,17 @@ func newSet(t *testing.T, file string, sim *simulator) *set {
 var kustomizeOutputs = map[string]string{"imageFront": "{digestFront.ref}", "imageBack": "{digestBack.ref}"}
 
 func (s *set) pullRequest() *v1alpha1.PullRequestGenerator {
-	return s.Spec.Generators[0].Matrix.Generators[0].PullRequest
+	return s.children()[0].PullRequest
 }
 
-// plugin is the Matrix's second generator.
-func (s *set) plugin() *v1alpha1.ApplicationSetNestedGenerator {
-	return &s.Spec.Generators[0].Matrix.Generators[1]
+// plugin is the second generator of the Matrix or the Merge.
+func (s *set) plugin() *v1alpha1.ApplicationSetNestedGenerator { return &s.children()[1] }
+
+func (s *set) children() []v1alpha1.ApplicationSetNestedGenerator {
+	if merge := s.Spec.Generators[0].Merge; merge != nil {
+		return merge.Generators
+	}
+	return s.Spec.Generators[0].Matrix.Generators
 }
 
 // name is the name of a pull request's Application.

@@ -10,13 +10,15 @@ use crate::stage::{Stage, program, run};
 #[test]
 fn it_tells_its_version() {
     let done = run(&["--version"]).ended(0);
-    assert_eq!(done.stdout, format!("lastgreen {}\n", env!("CARGO_PKG_VERSION")));
+    // The build of the program and of this test were told the same.
+    let commit = option_env!("LASTGREEN_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or("unknown");
+    assert_eq!(done.stdout, format!("lastgreen {} ({commit})\n", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
 fn help_lists_the_commands() {
     let done = run(&["--help"]).ended(0);
-    for command in ["serve", "resolve", "check", "config"] {
+    for command in ["serve", "resolve", "check", "health", "ledger", "config"] {
         assert!(done.stdout.lines().any(|line| line.trim_start().starts_with(command)), "{command}: {}", done.stdout);
     }
 }

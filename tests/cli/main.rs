@@ -8,7 +8,10 @@ mod stage;
 
 mod basics;
 mod check;
+mod guard;
+mod health;
 mod ledger;
+mod plugins;
 mod resolve;
 mod secrets;
 mod serve;

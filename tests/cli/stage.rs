@@ -106,6 +106,11 @@ generators:
         self.command(level, arguments).output().unwrap().into()
     }
 
+    /// The same with further variables in its environment.
+    pub(crate) fn run_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Done {
+        self.command("info", arguments).envs(environment.iter().copied()).output().unwrap().into()
+    }
+
     fn command(&self, level: &str, arguments: &[&str]) -> Command {
         let mut command = program(arguments);
         command.env("RUST_LOG", level).env("LASTGREEN_CONFIG", self.folder().join("config.yaml"));

@@ -5,14 +5,17 @@
 mod stage;
 mod sweeps;
 
+mod batch;
 mod breakers;
 mod changes;
 mod checks;
 mod comings;
 mod costs;
 mod images;
+mod inbound;
 mod input;
 mod lines;
+mod metrics;
 mod outages;
 mod walks;
 mod warm;

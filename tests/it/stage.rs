@@ -16,6 +16,7 @@ use lastgreen::{
     domain::Line,
     generator::Generator,
     ledger::{Ledger, Listed},
+    metrics::Metrics,
 };
 use lastgreen_sim::{Counts, ImageSpec, PersonalToken, Pull, Sim, World, sha};
 use serde_json::{Value, json};
@@ -41,6 +42,8 @@ pub(crate) struct Setup {
     /// Further lines below its build part, indented by six.
     pub(crate) build: &'static str,
     pub(crate) trust_after: &'static str,
+    /// Further lines of the file.
+    pub(crate) file: &'static str,
     /// The generator's name.
     pub(crate) name: &'static str,
     /// The repository of the front's image in the registry.
@@ -59,6 +62,7 @@ impl Default for Setup {
             generator: "",
             build: "",
             trust_after: "1h",
+            file: "",
             name: "preview",
             front_in: "front",
             more_images: &[],
@@ -80,6 +84,7 @@ pub(crate) struct Stage {
     router: Router,
     ledger: Arc<Ledger>,
     generator: Arc<Generator>,
+    metrics: Metrics,
 }
 
 /// An answer as it came over HTTP.
@@ -110,7 +115,8 @@ impl Stage {
         let (config, _) = Config::parse(&text, "test.yaml").unwrap_or_else(|errors| panic!("{errors}\n{text}"));
         let app = App::build(config, Arc::new(clock.clone())).unwrap();
         let generator = Arc::clone(app.generators.values().next().unwrap());
-        Self { router: app.plugin_router(), ledger: app.ledger, generator, sim, clock, folder }
+        let metrics = Metrics::new(app.watched());
+        Self { router: app.plugin_router(), ledger: app.ledger, generator, metrics, sim, clock, folder }
     }
 
     /// The same world before a new process, and the ledger is lost.
@@ -127,7 +133,8 @@ impl Stage {
         let (config, _) = Config::parse(&text, "test.yaml").unwrap();
         let app = App::build(config, Arc::new(self.clock.clone())).unwrap();
         let generator = Arc::clone(app.generators.values().next().unwrap());
-        Self { router: app.plugin_router(), ledger: app.ledger, generator, ..self }
+        let metrics = Metrics::new(app.watched());
+        Self { router: app.plugin_router(), ledger: app.ledger, generator, metrics, ..self }
     }
 
     pub(crate) fn router(&self) -> Router {
@@ -279,6 +286,11 @@ impl Stage {
         self.clock.now() + Duration::from_secs(2)
     }
 
+    /// What Prometheus would be told now.
+    pub(crate) fn scraped(&self) -> String {
+        self.metrics.text()
+    }
+
     /// What was asked of the upstreams since this was called last.
     pub(crate) fn asked(&self) -> Counts {
         let counts = self.sim.counts();
@@ -371,6 +383,7 @@ fn config(sim: &Sim, folder: &str, setup: &Setup) -> String {
     write!(
         text,
         "tokenFile: {folder}/token
+{}
 ledger: {{ url: \"sqlite://{folder}/ledger.db\", trustAfter: {} }}
 github:
   api: {}
@@ -388,6 +401,7 @@ generators:
         digestBack: {}
 {}{}
 ",
+        setup.file,
         setup.trust_after,
         sim.github_url(),
         setup.name,

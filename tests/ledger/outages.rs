@@ -180,7 +180,8 @@ async fn tables_that_are_dropped_are_made_anew() {
     server
         .execute(
             "dropped",
-            "DROP TABLE lastgreen_ledger, lastgreen_lines, lastgreen_merges, lastgreen_repositories, lastgreen_watches",
+            "DROP TABLE lastgreen_ledger, lastgreen_lines, lastgreen_merges, lastgreen_repositories, lastgreen_watches, \
+             lastgreen_lists",
         )
         .await;
     stage.pass(301, &[&replica]);

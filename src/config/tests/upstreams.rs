@@ -32,7 +32,7 @@ fn github_is_reached_safely_and_by_one_identity() {
     let api = |api: &str| SMALL.replace("github: {", &format!("github: {{ api: \"{api}\","));
     for good in ["https://ghe.example.com/api/v3/", "http://localhost:8080", "http://127.0.0.1:1", "http://[::1]:1/x"] {
         let (config, _) = Config::parse(&api(good), "c").unwrap();
-        assert_eq!(config.github.api, good.trim_end_matches('/'));
+        assert_eq!(config.github.unwrap().api, good.trim_end_matches('/'));
     }
     for (bad, why) in [
         ("http://ghe.example.com", "`http` is allowed to this machine only"),

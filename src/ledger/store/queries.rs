@@ -11,7 +11,8 @@ use super::{
 use crate::{
     domain::{CommitSha, Repo},
     ledger::{
-        LineKey, TrustKey,
+        LineKey, ListKey, TrustKey,
+        lists::{self, ListRow, ListWrite},
         merges::TestMerge,
         mirror::branch_of,
         record::{self, Sealed},
@@ -34,6 +35,10 @@ pub(super) async fn news(connection: &mut AnyConnection, id: &str, change: i64) 
          FROM lastgreen_lines WHERE change > $1 ORDER BY change",
     );
     let lines = lines.bind(since).fetch_all(&mut *connection).await?;
+    let lists = sqlx::query(
+        "SELECT generator, about, record, seal, asked_at, change FROM lastgreen_lists WHERE change > $1 ORDER BY change",
+    );
+    let lists = lists.bind(since).fetch_all(&mut *connection).await?;
     let merges = sqlx::query(
         "SELECT repository, number, head_sha, merge_sha FROM lastgreen_merges WHERE change > $1 ORDER BY change",
     );
@@ -49,6 +54,7 @@ pub(super) async fn news(connection: &mut AnyConnection, id: &str, change: i64) 
         id: found,
         change: last,
         lines: lines.iter().filter_map(|row| line(row).transpose()).collect::<Sql<_>>()?,
+        lists: lists.iter().map(list).collect::<Sql<_>>()?,
         merges: merges.iter().filter_map(|row| merge(row).transpose()).collect::<Sql<_>>()?,
         repositories: repositories.iter().filter_map(|row| repository(row).transpose()).collect::<Sql<_>>()?,
         watches: watches.iter().map(watch).collect::<Sql<_>>()?,
@@ -89,6 +95,19 @@ pub(super) async fn commit(
             work.rollback().await?;
             return Ok(Committed::Conflict);
         }
+    }
+    for lists in &batch.lists {
+        change += 1;
+        if !write_lists(&mut work, lists, change).await? {
+            work.rollback().await?;
+            return Ok(Committed::Conflict);
+        }
+    }
+    for (key, asked_at) in &batch.asked_lists {
+        let query = "UPDATE lastgreen_lists SET asked_at = $3
+             WHERE generator = $1 AND about = $2 AND asked_at < $3";
+        let query = sqlx::query(query).bind(key.generator.to_string()).bind(key.about.to_string());
+        query.bind(signed(*asked_at)).execute(&mut *work).await?;
     }
     for merge in &batch.merges {
         change += 1;
@@ -162,6 +181,28 @@ async fn write_line(work: &mut Transaction<'_, Any>, line: &LineWrite, change: i
     Ok(done.rows_affected() == 1)
 }
 
+/// Writes lists; `false` if they are not as expected any more.
+async fn write_lists(work: &mut Transaction<'_, Any>, write: &ListWrite, change: i64) -> Sql<bool> {
+    let Sealed { text, seal } = lists::seal(&write.key, &write.fact);
+    let query = "INSERT INTO lastgreen_lists (generator, about, record, seal, asked_at, change)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (generator, about)
+         DO UPDATE SET record = excluded.record, seal = excluded.seal, asked_at = excluded.asked_at,
+             change = excluded.change
+         WHERE lastgreen_lists.change = $7";
+    let done = sqlx::query(query)
+        .bind(write.key.generator.to_string())
+        .bind(write.key.about.to_string())
+        .bind(text)
+        .bind(seal)
+        .bind(signed(write.asked_at))
+        .bind(change)
+        .bind(write.expected)
+        .execute(&mut **work)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Makes others look at a line again; `false` if it is not as expected any more.
 async fn renumber(work: &mut Transaction<'_, Any>, key: &LineKey, expected: i64, change: i64) -> Sql<bool> {
     let query = "UPDATE lastgreen_lines SET change = $4
@@ -210,6 +251,14 @@ fn line(row: &AnyRow) -> Sql<Option<LineRow>> {
     let fact = record::open(&key, &sealed).map_err(Arc::from);
     let asked = Asked { at: unsigned(row.try_get(6)?), not_yet_seconds: unsigned(row.try_get(7)?) };
     Ok(Some(LineRow { key, change: row.try_get(8)?, branch: branch.parse().ok(), fact, asked }))
+}
+
+fn list(row: &AnyRow) -> Sql<ListRow> {
+    let (generator, about): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    let key = ListKey { generator: generator.into(), about: about.into() };
+    let sealed = Sealed { text: row.try_get(2)?, seal: row.try_get(3)? };
+    let fact = lists::open(&key, &sealed).map_err(Arc::from);
+    Ok(ListRow { key, change: row.try_get(5)?, fact, asked_at: unsigned(row.try_get(4)?) })
 }
 
 fn merge(row: &AnyRow) -> Sql<Option<TestMerge>> {

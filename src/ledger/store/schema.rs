@@ -11,7 +11,9 @@ use super::connection::Kind;
 const READABLE_FROM: i64 = 1;
 
 /// What leads from each schema to the next one.
-pub(super) const STEPS: &[&[&str]] = &[&[
+pub(super) const STEPS: &[&[&str]] = &[FIRST, LISTS];
+
+const FIRST: &[&str] = &[
     "CREATE TABLE lastgreen_ledger (
         one BIGINT PRIMARY KEY CHECK (one = 1),
         schema_version BIGINT NOT NULL,
@@ -49,7 +51,20 @@ pub(super) const STEPS: &[&[&str]] = &[&[
         seen_seconds BIGINT NOT NULL,
         change BIGINT NOT NULL,
         PRIMARY KEY (generator, repository, application_set))",
-]];
+];
+
+/// What the parts beside `build` answered last. Programs that do not know it have no such parts.
+const LISTS: &[&str] = &[
+    "CREATE TABLE lastgreen_lists (
+        generator TEXT NOT NULL,
+        about TEXT NOT NULL,
+        record TEXT NOT NULL,
+        seal TEXT NOT NULL,
+        asked_at BIGINT NOT NULL,
+        change BIGINT NOT NULL,
+        PRIMARY KEY (generator, about))",
+    "CREATE INDEX lastgreen_lists_change ON lastgreen_lists (change)",
+];
 
 /// Why a ledger's tables cannot be used.
 #[derive(Debug)]
@@ -195,6 +210,19 @@ mod tests {
         // The program from before can still use it, and leaves it as it is.
         prepare(&mut connection, Kind::Sqlite, STEPS).await.unwrap();
         assert_eq!(schema(&mut connection).await, (version + 1, id));
+    }
+
+    #[tokio::test]
+    async fn a_ledger_from_before_there_were_lists_is_used_by_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut connection = connection(&folder).await;
+        prepare(&mut connection, Kind::Sqlite, &STEPS[..1]).await.unwrap();
+        assert!(connection.execute("SELECT * FROM lastgreen_lists").await.is_err());
+        for steps in [STEPS, &STEPS[..1], STEPS] {
+            prepare(&mut connection, Kind::Sqlite, steps).await.unwrap();
+            assert_eq!(schema(&mut connection).await.0, 2);
+            connection.execute("SELECT * FROM lastgreen_lists").await.unwrap();
+        }
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{
     StreamExt as _,
-    future::{join, join_all},
+    future::{self, join, join_all},
     stream,
 };
 use tokio::{sync::watch, task::JoinHandle};
@@ -180,7 +180,7 @@ impl BuildPart {
         drop(self.begin_work(listing, &guesses));
     }
 
-    fn begin_work(self: &Arc<Self>, listing: &Arc<Listing>, due: &[Due]) -> Option<JoinHandle<Vec<Due>>> {
+    pub(super) fn begin_work(self: &Arc<Self>, listing: &Arc<Listing>, due: &[Due]) -> Option<JoinHandle<Vec<Due>>> {
         if due.is_empty() {
             return None;
         }
@@ -222,8 +222,10 @@ impl BuildPart {
         let (read, left): (Vec<_>, Vec<_>) =
             due.into_iter().map(|due| (read.get(&due.wanted.by).copied(), due)).partition(|(how, _)| how.is_some());
         let found = read.into_iter().map(|(how, due)| async move { urgency::ahead(self.look(&due, how)).await });
-        let found = stream::iter(found).buffer_unordered(AT_ONCE).filter_map(async |found| found).collect().await;
-        if let Err(error) = self.ledger.record_ahead(found, self.clock.now() + RECORD).await {
+        let found = stream::iter(found).buffer_unordered(AT_ONCE).filter_map(future::ready).collect().await;
+        if self.options.alone
+            && let Err(error) = self.ledger.record_ahead(found, self.clock.now() + RECORD).await
+        {
             tracing::debug!(%error, "what was found ahead is recorded when it is asked for");
         }
         left.into_iter().map(|(_, due)| due).collect()

@@ -200,6 +200,27 @@ impl Hot {
         due
     }
 
+    /// Of all that are listed those lines that were never looked at, or are not fresh any more; they are taken, and count
+    /// as asked.
+    pub(super) fn take_listed(&self, listing: &Listing, now: Moment) -> Vec<Due> {
+        let mut state = self.state();
+        let mut due = Vec::new();
+        for pull in listing.pulls().map(|listed| &listed.pull) {
+            let by = By::Number(pull.number);
+            if state.lines.len() >= CAPACITY && !state.lines.contains_key(&by) {
+                continue;
+            }
+            let new = || Line { asked: Some(now), ..Line::new(pull.branch.clone(), Moment::START) };
+            let line = state.lines.entry(by.clone()).or_insert_with(new);
+            if line.known.fresh_until <= now && (line.taken == Moment::START || line.taken + AGAIN <= now) {
+                line.taken = now;
+                let is_final = line.known.is_final;
+                due.push(Due { wanted: line.wanted(&by, now), branch: pull.branch.clone(), is_final });
+            }
+        }
+        due
+    }
+
     /// The lines that are due within `ahead`, those first that wait for something; they are taken.
     pub(super) fn take_due(&self, now: Moment, ahead: Duration, which: impl Fn(&By, bool) -> bool) -> Vec<Due> {
         let mut state = self.state();
@@ -241,6 +262,11 @@ impl Hot {
     }
 
     /// Whether a line was asked since it was looked at last.
+    /// How many lines it has.
+    pub(super) fn len(&self) -> usize {
+        self.state().lines.len()
+    }
+
     pub(super) fn was_asked_since(&self, by: &By, moment: Moment) -> bool {
         self.state().lines.get(by).is_some_and(|line| line.asked.is_some_and(|asked| asked >= moment))
     }

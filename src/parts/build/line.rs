@@ -351,6 +351,13 @@ impl BuildPart {
         self.unread(question, &error)
     }
 
+    /// Nobody looked: the line is the one that memory knows.
+    pub fn unasked(&self, question: &Question, reason: &str) -> Resolution {
+        let resolution = self.unread(question, &UpstreamError::new("lastgreen", Kind::Unavailable, reason));
+        // That says nothing about an upstream.
+        Resolution { upstream_failed: false, reason: reason.to_owned(), ..resolution }
+    }
+
     /// GitHub could not be read: the line is the one that memory knows.
     pub(super) fn unread(&self, question: &Question, error: &UpstreamError) -> Resolution {
         let repository = self.ledger.repository(&self.options.repository);
@@ -396,9 +403,12 @@ impl BuildPart {
             (None, _, [only]) => only.clone(),
             // Nobody has read this name since the process began: what is recorded tells, be it that there was nothing.
             (None, _, []) => recorded()?,
-            // Of several, the only one that was answered: the others have nothing to lose.
-            (None, ..) => match self.answered_lines(question, repository).as_slice() {
-                [only] => only.clone(),
+            // Of several, the only one that was answered: the others have nothing to lose. But what was answered for a
+            // fork is nothing for a head that may be the own branch's.
+            (None, head, _) => match self.answered_lines(question, repository).as_slice() {
+                [only] if head.is_none() || self.ledger.item(&key(only)).is_some_and(|record| record.own) => {
+                    only.clone()
+                }
                 // Where all are known to have nothing, it does not matter which is meant.
                 [] if lines.iter().all(|line| self.ledger.has_nothing(&key(line))) => lines.first()?.clone(),
                 _ => return None,

@@ -9,6 +9,7 @@
 //! considered. Whether that is answered, held or refused is decided one floor up.
 
 mod ahead;
+mod all;
 mod bounded;
 mod considered;
 mod gate;
@@ -29,6 +30,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 pub use self::{
+    all::pull_keys,
     considered::{Considered, Found, Look},
     renewal::Renewed,
     resolution::{Meant, Outcome, Resolution},
@@ -51,6 +53,7 @@ use crate::{
 
 /// What a build part is told by the configuration.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct BuildOptions {
     /// The generator's name.
     pub generator: Arc<str>,
@@ -74,6 +77,8 @@ pub struct BuildOptions {
     pub settled: Duration,
     /// Whether lines are looked at before they are asked for.
     pub ahead: bool,
+    /// Whether a build is all of an answer; else it is not recorded before all of it is known.
+    pub alone: bool,
 }
 
 /// Answers for the commits and images of one repository.
@@ -136,6 +141,11 @@ impl BuildPart {
     pub fn next_look(&self, number: Option<u64>, branch: &Branch) -> Option<Moment> {
         let by = number.map(By::Number).into_iter().chain([By::Branch(branch.clone())]);
         by.filter_map(|by| self.hot.due(&by)).min()
+    }
+
+    /// How many lines are kept fresh.
+    pub fn hot_lines(&self) -> usize {
+        self.hot.len()
     }
 
     /// Since when GitHub and the registries of all images are up, and neither limit nor refuse us, as far as is known;

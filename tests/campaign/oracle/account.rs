@@ -19,6 +19,8 @@ pub(crate) enum Known {
 pub(crate) struct Account {
     pub(crate) known: Known,
     pub(crate) known_at: At,
+    /// Since when that is so.
+    pub(crate) since: At,
     /// What it may know instead.
     pub(crate) also: Option<Item>,
     /// What whoever asks has of it now.
@@ -69,20 +71,23 @@ impl Accounts {
         let (mut taken_over, mut perhaps_taken_over) = (false, false);
         let mut broken = account.broken;
         // "Force-push and reopening keep it": a pull request that was known before is open again.
-        let reopened = matches!(line, Line::Pull(_)) && account.known != Known::Never;
+        let own = (account.known.clone(), account.since);
+        let reopened =
+            |since: At| matches!(line, Line::Pull(_)) && !hub.is_fork(line) && own.0 != Known::Never && own.1 < since;
         let history = hub.head(line).filter(|_| !hub.is_fork(line)).map(|head| hub.history(&head)).unwrap_or_default();
         for (other, books) in &self.lines {
             let same = hub.branch_of(other) == hub.branch_of(line) && !hub.is_fork(other);
             let other_kind =
                 matches!((line, other), (Line::Pull(_), Line::Branch(_)) | (Line::Branch(_), Line::Pull(_)));
+            // Whose a record was that cannot be read is not known either.
+            broken |= books.broken && other_kind && hub.branch_of(other) == hub.branch_of(line);
             if !same || !other_kind {
                 continue;
             }
-            broken |= books.broken;
             perhaps_taken_over |= matches!(&books.known, Known::Item(_)) && books.known_at > account.known_at;
             if let Known::Item(item) = &books.known
                 && books.known_at > account.known_at
-                && (reopened || history.contains(&item.commit))
+                && (reopened(books.since) || history.contains(&item.commit))
             {
                 account.known = books.known.clone();
                 account.known_at = books.known_at;
@@ -93,7 +98,7 @@ impl Accounts {
             }
             if let Some(item) = &books.deployed
                 && books.deployed_at > account.deployed_at
-                && (reopened || history.contains(&item.commit))
+                && (reopened(books.since) || history.contains(&item.commit))
             {
                 account.deployed.clone_from(&books.deployed);
                 account.deployed_at = books.deployed_at;
@@ -110,6 +115,13 @@ impl Accounts {
     /// Whether an item was answered last for another own line of the same branch.
     pub(crate) fn is_kins(&self, line: &Line, item: &Item, hub: &Hub) -> bool {
         let kin = |other: &Line| hub.branch_of(other) == hub.branch_of(line) && !hub.is_fork(other);
+        !hub.is_fork(line) && self.lines.keys().any(|other| kin(other) && self.is_own(other, item))
+    }
+
+    /// Whether an item was answered for this line only while it may have been for another own one of the same branch,
+    /// for which it was answered before.
+    pub(crate) fn is_kins_alone(&self, line: &Line, item: &Item, hub: &Hub) -> bool {
+        let kin = |other: &Line| other != line && hub.branch_of(other) == hub.branch_of(line) && !hub.is_fork(other);
         !hub.is_fork(line) && self.lines.keys().any(|other| kin(other) && self.is_own(other, item))
     }
 

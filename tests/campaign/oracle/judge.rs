@@ -207,6 +207,10 @@ impl Oracle {
         }
         match &account.known {
             _ if account.unheard && standing == Standing::NotYet => Ok(()),
+            // It was answered from memory, as the line that the branch was before; whose history this is not.
+            Known::Item(last) if account.perhaps_anothers && self.accounts.is_kins_alone(line, last, &self.hub) => {
+                Ok(())
+            }
             // "The generator's `hold` may end it."
             Known::Item(last) => {
                 let last = self.hub.name(&last.commit);
@@ -352,7 +356,9 @@ impl Oracle {
                     Known::Item(_) => account.also.take(),
                     Known::Nothing | Known::Never => None,
                 };
+                let same = matches!(&account.known, Known::Item(known) if known == item);
                 *account = super::account::Account {
+                    since: if same { account.since } else { now },
                     // It may have been answered as another line, and this one's own be what it was.
                     also: before.filter(|_| several),
                     known: Known::Item(item.clone()),
@@ -373,6 +379,9 @@ impl Oracle {
                 account.deployed = None;
                 account.deployed_at = now;
                 if standing == Standing::NotYet {
+                    if account.known != Known::Nothing {
+                        account.since = now;
+                    }
                     account.known = Known::Nothing;
                     account.known_at = now;
                     account.unheard = false;

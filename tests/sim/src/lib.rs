@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod cluster;
 mod control;
 mod fault;
 mod github;
@@ -27,6 +28,7 @@ mod sim;
 mod wire;
 mod world;
 
+pub use cluster::{Cluster, GoneAs, Rule};
 pub use control::Control;
 pub use fault::{Fault, Target, What};
 pub use github::{AppKey, Cost, CostError, cost, schema};
