@@ -199,7 +199,7 @@ impl App {
         let metrics = Metrics::new(self.watched());
         let plugins = Plugins::new(self.plugins.clone(), self.kubernetes.clone());
         let (tokens, explain) = (self.ops_tokens.take(), self.explainer.take());
-        http::ops_router(Arc::new(Ops { phase, tokens, operator, metrics, plugins, explain }))
+        http::ops_router(Arc::new(Ops { phase, tokens, operator, explain, metrics, plugins }))
     }
 
     /// Serves both listeners until it is told to end, or until a background task dies, which is an error.
