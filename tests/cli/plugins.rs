@@ -34,8 +34,8 @@ async fn check_looks_for_them_and_asks_none() {
     let done = stage.run(&["check"]).ended(5);
     done.says("ok       namespace team: its Services can be listed and watched")
         .says("WRONG    namespace other: Kubernetes: lastgreen may not list Services in the namespace `other` (403)")
-        .says("ok       plugin preview/tenants: is asked at http://127.0.0.1:1/api/v1/getparams.execute with a token")
-        .says("WRONG    plugin preview/quotas: the plugin `quotas`: the namespace `team` has no Service `quotas`");
+        .says("ok       preview: plugins.tenants: is asked at http://127.0.0.1:1/api/v1/getparams.execute with a token")
+        .says("WRONG    preview: plugins.quotas: the plugin `quotas`: the namespace `team` has no Service `quotas`");
     let spec = json!({ "type": "ClusterIP", "clusterIP": "10.1.2.3", "ports": [{ "port": 4355 }] });
     cluster.plugin("team", "quotas", &spec, &[("lastgreen.io/token", "quota-token:key")]);
     cluster.plugin("team", "portless", &json!({ "type": "ClusterIP", "clusterIP": "10.1.2.4" }), &[]);
@@ -44,13 +44,13 @@ async fn check_looks_for_them_and_asks_none() {
     done.says("WRONG    namespace other: Kubernetes: lastgreen may not watch Services in the namespace `other` (403)")
         .says("warning  Service team/portless: it has no ports")
         .says(
-            "WRONG    plugin preview/quotas: the plugin `quotas`: no token for it: Kubernetes: lastgreen may not get",
+            "WRONG    preview: plugins.quotas: the plugin `quotas`: no token for it: Kubernetes: lastgreen may not get",
         );
     cluster.grant(Rule::new("other", "services", &["watch"]));
     cluster.grant(Rule::new("team", "secrets", &["get"]).named("quota-token"));
     cluster.secret("team", "quota-token", "key", b"token-of-the-quotas");
     let done = stage.run(&["check"]).ended(0);
-    let said = "plugin preview/quotas: is asked at http://quotas.team.svc:4355/api/v1/getparams.execute with a token";
+    let said = "preview: plugins.quotas: is asked at http://quotas.team.svc:4355/api/v1/getparams.execute with a token";
     done.says(&format!("ok       {said}"));
     assert!(!format!("{done:?}").contains("token-of-the"));
 }
