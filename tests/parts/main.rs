@@ -13,6 +13,7 @@ mod guard;
 mod holding;
 mod queries;
 mod replicas;
+mod storms;
 mod tenants;
 mod values;
 mod weather;

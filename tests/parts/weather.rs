@@ -8,10 +8,10 @@ use serde_json::json;
 use crate::stage::{Process, Stage};
 
 /// A generator of numbers that gives the same ones each time (`xorshift64*`).
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;

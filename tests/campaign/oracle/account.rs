@@ -125,6 +125,14 @@ impl Accounts {
         !hub.is_fork(line) && self.lines.keys().any(|other| kin(other) && self.is_own(other, item))
     }
 
+    /// A line, and the other own lines of the same branch that anything is known of.
+    pub(crate) fn kins<'a>(&'a self, line: &'a Line, hub: &'a Hub) -> impl Iterator<Item = &'a Line> {
+        let kin = move |other: &&Line| {
+            *other != line && hub.branch_of(other) == hub.branch_of(line) && !hub.is_fork(other) && !hub.is_fork(line)
+        };
+        std::iter::once(line).chain(self.lines.keys().filter(kin))
+    }
+
     /// The ledger is gone: what is deployed stays.
     pub(crate) fn forget(&mut self) {
         for account in self.lines.values_mut() {

@@ -138,9 +138,12 @@ impl Oracle {
         }
         let lately = now.saturating_sub(MEMORY);
         // A replica that can neither hear nor read gives what it answered last itself.
-        let its_own = self.replicas.may_be_deaf(now) && self.replicas.is_its_own(line, item);
+        let its_own = self.replicas.may_be_deaf(now)
+            && self.accounts.kins(line, &self.hub).any(|line| self.replicas.is_its_own(line, item));
         if let Known::Item(last) = &prior.account.known
             && !its_own
+            // It may have been another line's, which this one has nothing of.
+            && !prior.account.perhaps_anothers
             && self.hub.is_older(&item.commit, &last.commit)
             // GitHub may have shown another walk: then there is nothing to go back on.
             && self.views_since(lately).all(|hub| hub.walk(line).contains(&last.commit))
@@ -207,6 +210,8 @@ impl Oracle {
         }
         match &account.known {
             _ if account.unheard && standing == Standing::NotYet => Ok(()),
+            // Whoever hung up may have been told that its hold had ended.
+            _ if account.unheard && self.rules.hold != Hold::Forever => Ok(()),
             // It was answered from memory, as the line that the branch was before; whose history this is not.
             Known::Item(last) if account.perhaps_anothers && self.accounts.is_kins_alone(line, last, &self.hub) => {
                 Ok(())
