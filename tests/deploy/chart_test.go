@@ -94,7 +94,7 @@ func TestTheChartRefuses(t *testing.T) {
 		set    string
 		says   string
 	}{
-		{nil, "image.repository=x", "missing properties 'github', 'generators'"},
+		{nil, "image.repository=x", "missing property 'generators'"},
 		{sqlite, "image.repository=", "nobody publishes an image"},
 		{sqlite, "replicaCount=2", "replicaCount is 2, but the ledger (sqlite) is for one pod only"},
 		{sqlite, "autoscaling.enabled=true", "autoscaling.enabled is true, but the ledger (sqlite) is for one pod only"},
