@@ -33,6 +33,7 @@ use crate::{
         sql::{SqlOptions, SqlPart, SqlSource},
     },
     registry::{self, Registries},
+    trace::Traces,
     upstream::{PaceLimits, Secret, SecretFile},
 };
 
@@ -79,12 +80,18 @@ pub struct App {
     ops_tokens: Option<Tokens>,
     explainer: Option<Explainer>,
     drain_delay: Duration,
+    traces: Traces,
     clock: SharedClock,
 }
 
 impl App {
     /// Builds everything that a configuration asks for. Nothing is sent yet.
     pub fn build(config: Config, clock: SharedClock) -> anyhow::Result<Self> {
+        Self::build_traced(config, Traces::default(), clock)
+    }
+
+    /// The same, with somewhere for traces to go.
+    pub fn build_traced(config: Config, traces: Traces, clock: SharedClock) -> anyhow::Result<Self> {
         let forget_after = config.ledger.forget_after;
         let ledger = ledger(config.ledger, &clock);
         let web = config.github.as_ref().and_then(|github| web(&github.api));
@@ -158,8 +165,8 @@ impl App {
         let lines = generators.values().cloned().map(Lines::Sole);
         let lines = lines.chain(families.values().cloned().map(Lines::Family));
         let served = lines.map(Served::Lines).chain(plain.values().cloned().map(Served::Plain));
-        let plugin =
-            Plugin::new(served, doors, (tokens(config.token_file), inbound(config.inbound)), Arc::clone(&clock));
+        let access = (tokens(config.token_file), inbound(config.inbound));
+        let plugin = Plugin::new(served, doors, access, traces.clone(), Arc::clone(&clock));
         let plugin = Arc::new(plugin);
         let explainer = explainer(config.ops.explain, || {
             Explain::new(generators.clone(), Arc::clone(&ledger), github.clone(), web, Arc::clone(&clock))
@@ -181,6 +188,7 @@ impl App {
             ops_tokens,
             explainer,
             drain_delay,
+            traces,
             clock,
         })
     }
@@ -239,7 +247,8 @@ impl App {
                 Ok(ended)
             };
             let (ended, ()) = tokio::try_join!(until_drain, plugin)?;
-            let stopped = tasks.stop().await;
+            // Questions alone are traced, and all of them are answered.
+            let (stopped, ()) = tokio::join!(tasks.stop(), self.traces.finish());
             phase.send_replace(Phase::Over);
             Ok(ended.and(stopped))
         };

@@ -14,7 +14,8 @@ use std::{
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &["clock::Moment"]),
     ("clock", &[]),
-    ("upstream", &["clock"]),
+    ("trace", &["clock"]),
+    ("upstream", &["clock", "trace"]),
     ("github", &["domain", "upstream", "clock"]),
     ("registry", &["domain", "upstream", "clock"]),
     ("ledger", &["domain", "clock", "upstream"]),
@@ -24,7 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("generator", &["domain", "clock", "ledger", "parts", "upstream"]),
     ("explain", &["domain", "clock", "github", "ledger", "parts", "generator"]),
     ("metrics", &["domain", "upstream", "github", "registry", "ledger", "generator"]),
-    ("http", &["domain", "clock", "upstream", "generator", "operator", "explain", "metrics"]),
+    ("http", &["domain", "clock", "upstream", "generator", "operator", "explain", "metrics", "trace"]),
     ("config", &["domain"]),
     ("background", &["clock"]),
     (
@@ -44,6 +45,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "operator",
             "parts",
             "registry",
+            "trace",
             "upstream",
         ],
     ),
@@ -87,6 +89,10 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("anyhow", &["app.rs", "cli.rs", "cli/"]),
     ("serde_saphyr", &["config/"]),
     ("schemars", &["config/"]),
+    ("opentelemetry", &["trace/", "upstream/collector/"]),
+    ("opentelemetry_sdk", &["trace/", "upstream/collector/"]),
+    ("opentelemetry_http", &["upstream/collector/"]),
+    ("opentelemetry_otlp", &["upstream/collector/"]),
     ("tracing_subscriber", &["cli.rs"]),
 ];
 
