@@ -59,9 +59,11 @@ enum Stage {
 impl Traces {
     /// The trace of a question to a generator, which a caller may have begun.
     pub fn asked(&self, caller: Option<Caller>, generator: &str) -> Asked {
-        let is_traced = caller.is_some() || self.is_on();
-        let inner = || Inner { root: self.root(caller.as_ref(), generator), caller: caller.clone() };
-        Asked(Trace(is_traced.then(|| Arc::new(inner()))))
+        if caller.is_none() && !self.is_on() {
+            return Asked(Trace::default());
+        }
+        let root = self.root(caller.as_ref(), generator);
+        Asked(Trace(Some(Arc::new(Inner { caller, root }))))
     }
 }
 
@@ -84,7 +86,7 @@ impl Drop for Asked {
     /// One that was not answered has lost its caller.
     fn drop(&mut self) {
         if let Some(inner) = &self.0.0 {
-            inner.root.end();
+            inner.root.abandon();
         }
     }
 }

@@ -81,7 +81,7 @@ impl Problem {
         if let Self::Refused(Refusal::Unavailable(_)) = self {
             span.text("lastgreen.standing", "refused");
         }
-        span.text("lastgreen.reason", self.message());
+        span.text("lastgreen.reason", &self.message());
     }
 
     fn message(&self) -> String {
@@ -161,7 +161,7 @@ impl Ready {
 
     /// Says in a span what it is.
     pub(super) fn note(&self, span: &mut Attributes) {
-        span.text("lastgreen.standing", self.standing);
+        span.text("lastgreen.standing", &self.standing);
         for (key, value) in [("lastgreen.commit", &self.commit), ("lastgreen.reason", &self.reason)] {
             if let Some(Ok(value)) = value.as_ref().map(HeaderValue::to_str) {
                 span.text(key, value);

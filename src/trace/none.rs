@@ -32,10 +32,9 @@ impl Traces {
     pub async fn finish(&self) {}
 }
 
-#[expect(clippy::unused_self, reason = "spans have the same functions")]
 impl Attributes {
     /// A text.
-    pub fn text(&mut self, _key: &'static str, _value: impl ToString) {}
+    pub fn text(&mut self, _key: &'static str, _value: &(impl ToString + ?Sized)) {}
 
     /// A number.
     pub fn number(&mut self, _key: &'static str, _value: u64) {}
@@ -54,7 +53,7 @@ impl Root {
 
     pub(super) fn answered(&self, _status: StatusCode) {}
 
-    pub(super) fn end(&self) {}
+    pub(super) fn abandon(&self) {}
 
     pub(super) fn request(&self, _method: &Method, _host: &str, _port: Option<u16>) -> Child {
         Child

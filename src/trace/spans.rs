@@ -121,8 +121,8 @@ impl Exporting {
 
 impl Attributes<'_> {
     /// A text, of which the beginning is kept.
-    pub fn text(&mut self, key: &'static str, value: impl ToString) {
-        self.0.set_attribute(text(key, value));
+    pub fn text(&mut self, key: &'static str, value: &(impl ToString + ?Sized)) {
+        self.0.set_attribute(text(key, value.to_string()));
     }
 
     /// A number.
@@ -157,8 +157,13 @@ impl Root {
         self.end();
     }
 
-    /// Ends it, if it has not ended yet: then nobody was there any more to be answered.
-    pub(super) fn end(&self) {
+    /// Ends it, if it was not answered: nobody was there any more.
+    pub(super) fn abandon(&self) {
+        self.with(|span| span.set_attribute(KeyValue::new("error.type", "abandoned")));
+        self.end();
+    }
+
+    fn end(&self) {
         let Some(recording) = &self.0 else { return };
         let mut slot = recording.span.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(mut span) = slot.take() {
@@ -234,8 +239,8 @@ fn status_code(status: StatusCode) -> KeyValue {
 }
 
 /// A text, or its beginning.
-fn text(key: &'static str, value: impl ToString) -> KeyValue {
-    let mut value = value.to_string();
+fn text(key: &'static str, value: impl Into<String>) -> KeyValue {
+    let mut value = value.into();
     value.truncate(value.floor_char_boundary(LONGEST));
     KeyValue::new(key, value)
 }
