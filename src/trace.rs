@@ -21,11 +21,11 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, Method, StatusCode};
 
+use self::spans::{Child, Root};
 pub use self::{
     context::{Caller, TRACEPARENT, TRACESTATE, TraceId, TraceParent},
     spans::{Attributes, Traces},
 };
-use self::spans::{Child, Root};
 
 /// The trace of one question. Clones are the same.
 #[derive(Clone, Default)]

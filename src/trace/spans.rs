@@ -173,8 +173,7 @@ impl Root {
 
     pub(super) fn request(&self, method: &Method, host: &str, port: Option<u16>) -> Child {
         self.child(|| {
-            let mut attributes =
-                vec![text("http.request.method", method.as_str()), text("server.address", host)];
+            let mut attributes = vec![text("http.request.method", method.as_str()), text("server.address", host)];
             attributes.extend(port.map(|port| KeyValue::new("server.port", i64::from(port))));
             (format!("{method} {host}"), attributes)
         })

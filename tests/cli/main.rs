@@ -4,6 +4,7 @@
 
 #[path = "../support/http.rs"]
 mod http;
+mod listener;
 mod stage;
 
 mod basics;
@@ -11,7 +12,10 @@ mod check;
 mod guard;
 mod health;
 mod ledger;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod plugins;
 mod resolve;
 mod secrets;
 mod serve;
+mod traces;

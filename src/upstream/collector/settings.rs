@@ -64,7 +64,9 @@ impl Settings {
             format!("`{variable}` must be `http://host:port` or `https://host:port`, without a user or a password")
         })?;
         if let Some((name, _)) = first(PROTOCOLS).filter(|(_, protocol)| protocol != "http/protobuf") {
-            return Err(format!("`{name}` must be `http/protobuf`, the one protocol that is spoken (mostly on port 4318)"));
+            return Err(format!(
+                "`{name}` must be `http/protobuf`, the one protocol that is spoken (mostly on port 4318)"
+            ));
         }
         let sampler = given(SAMPLER);
         if let Some((name, _)) = sampler.as_ref().filter(|(_, sampler)| !SAMPLERS.contains(&sampler.as_str())) {
