@@ -16,13 +16,14 @@ use crate::{
     listener::{Listener, answer},
     secrets,
     stage::{BEARER, Done, Serving, Stage},
-    traces::{SPAN, TENANTS, TRACE, ask, beside, events, strangers_know_nothing, traced},
+    traces::{SPAN, TENANTS, TRACE, ask, beside, events, strangers_know_nothing, traced, without_build},
 };
 
 const KEY: &str = "key-of-the-collector";
 
 /// Every key that may be in a span.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
+    "db.system.name",
     "error.type",
     "http.request.method",
     "http.response.status_code",
@@ -264,6 +265,25 @@ async fn a_trace_begins_here_where_none_was_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_query_is_a_span_without_its_words() {
+    let (stage, collector) = (Stage::new().await, collector().await);
+    let tenants = without_build(&stage).await;
+    let serving = serve(&stage, &collector, &[]);
+    assert_eq!(ask(&serving, "").status(), 200);
+    end(serving);
+    let all = spans(&collector);
+    assert_eq!(all.len(), 3, "{all:#?}");
+    questions(&all)[0].has("lastgreen.application_set", "fb-matrix");
+    let query = all.iter().find(|span| span.attributes.contains_key("db.system.name")).unwrap();
+    query.has("db.system.name", "sqlite");
+    assert_eq!((query.span.name.as_str(), query.attributes.len()), ("query sqlite", 1));
+    let plugin = all.iter().find(|span| span.port() == Some(tenants.address.port().into())).unwrap();
+    plugin.has("http.request.method", "POST");
+    let parent = tenants.got()[0].header("traceparent").unwrap().to_owned();
+    assert_eq!(parent, format!("00-{}-{}-01", plugin.trace(), plugin.id()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_sampled_is_not_sent_and_goes_on_unsampled() {
     let (stage, collector) = (Stage::new().await, collector().await);
     let tenants = beside(&stage).await;
@@ -348,8 +368,12 @@ async fn whatever_a_collector_does_questions_are_answered_and_the_log_says_it_on
 async fn a_collector_that_never_answers_keeps_nobody() {
     let stage = Stage::new().await;
     let hangs = Listener::start(|| None).await;
-    let more =
-        [("OTEL_BSP_SCHEDULE_DELAY", "1"), ("OTEL_BSP_MAX_QUEUE_SIZE", "2"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")];
+    let more = [
+        ("OTEL_BSP_SCHEDULE_DELAY", "1"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "2"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "600000"),
+    ];
     let serving = serve(&stage, &hangs, &more);
     assert_eq!(ask(&serving, "").status(), 200);
     hangs.arrival().await;

@@ -38,6 +38,18 @@ pub(crate) async fn beside(stage: &Stage) -> Listener {
     tenants
 }
 
+/// A stage whose one generator has no build, but that plugin and rows.
+pub(crate) async fn without_build(stage: &Stage) -> Listener {
+    let folder = stage.folder().display();
+    // An empty file is a database without tables.
+    stage.write("rows.db", "");
+    let config = stage.config();
+    let at = config.find("    build:").unwrap();
+    let sql = format!("    sql: {{ url: 'sqlite://{folder}/rows.db', query: \"SELECT 'gold' AS tier\" }}\n");
+    stage.configure(&format!("{}{sql}", &config[..at]));
+    beside(stage).await
+}
+
 /// The events of a log in JSON whose message begins so.
 pub(crate) fn events(done: &Done, message: &str) -> Vec<Value> {
     let all = done.stderr.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")));
@@ -97,6 +109,18 @@ async fn an_answer_from_memory_names_the_trace_too() {
     let done = serving.ended().ended(0);
     let ids: Vec<_> = events(&done, "answered as before").into_iter().map(|event| event["trace_id"].clone()).collect();
     assert_eq!(ids, [Value::from(TRACE), Value::Null]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generator_without_a_build_has_a_trace_too() {
+    let stage = Stage::new().await;
+    let tenants = without_build(&stage).await;
+    let serving = stage.serve("debug", &["--log-format", "json"]);
+    let reply = ask(&serving, &traced("01"));
+    assert!(reply.status() == 200 && reply.body.contains(r#""tier":"gold""#), "{reply:?}");
+    serving.terminate();
+    assert_eq!(events(&serving.ended().ended(0), "answered")[0]["trace_id"], TRACE);
+    assert_eq!(tenants.got()[0].header("traceparent"), Some(&*format!("00-{TRACE}-{SPAN}-01")));
 }
 
 #[cfg(not(feature = "otlp"))]
