@@ -66,7 +66,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("fuzzing", &["config", "domain", "github", "http", "kubernetes", "parts", "registry"]),
+    ("fuzzing", &["config", "domain", "github", "http", "kubernetes", "parts", "registry", "trace"]),
     ("main", &["cli"]),
 ];
 
