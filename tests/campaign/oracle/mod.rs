@@ -278,7 +278,7 @@ impl Oracle {
     /// could expect it any more.
     fn unseen(&self, sha: &Sha, ready: At, now: At) -> Duration {
         // CI that was run again may not have been seen yet.
-        let views = self.views_since(now.saturating_sub(MEMORY));
+        let views = self.views_since(now.saturating_sub(MEMORY)).filter(|hub| hub.commits.contains_key(sha));
         let Some(green) = views.filter_map(|hub| hub.green_since(sha, &self.rules)).min() else {
             return Duration::ZERO;
         };
