@@ -7,7 +7,7 @@
 use std::{fmt, sync::OnceLock};
 
 use chrono::{DateTime, Utc};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header, uri::Scheme};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use octocrab::{
     AuthState, OctoBody, Octocrab, OctocrabBuilder,
@@ -105,7 +105,8 @@ impl Transport {
     pub(super) async fn exchange(&self, call: &Call, credential: &HeaderValue) -> Result<Answer, UpstreamError> {
         let sent = self.clock.now();
         let origin = &self.address.origin;
-        let mut sending = self.traffic.sent(&call.method, origin.host().unwrap_or_default(), origin.port_u16());
+        let port = origin.port_u16().or_else(|| (origin.scheme() == Some(&Scheme::HTTPS)).then_some(443));
+        let mut sending = self.traffic.sent(&call.method, origin.host().unwrap_or_default(), port);
         let (sent, response) = match self.octocrab().execute(request(call, credential)?).await {
             Ok(response) => (sent, response),
             Err(error) if broke(&error) => {

@@ -16,8 +16,11 @@ pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// The length of a `traceparent` of the version that is known: `00-<32>-<16>-<2>`.
 const LENGTH: usize = 55;
 
-/// The flags that are known: sampled, and that the trace's id is random.
-const FLAGS: u8 = 0b11;
+/// The flag of a trace that is recorded.
+const SAMPLED: u8 = 0b01;
+
+/// The flag of a trace whose id is random.
+const RANDOM: u8 = 0b10;
 
 /// The longest `tracestate` that is passed on; no less is due.
 const STATE_BYTES: usize = 512;
@@ -76,7 +79,13 @@ impl TraceParent {
             _ => more.first().is_none_or(|next| *next == b'-'),
         };
         let is_given = trace != [0; 16] && span != [0; 8];
-        (is_whole && is_given).then(|| Self { trace: TraceId(trace), span, flags: flags[0] & FLAGS })
+        (is_whole && is_given).then(|| Self { trace: TraceId(trace), span, flags: flags[0] & (SAMPLED | RANDOM) })
+    }
+
+    /// This span of ours, going on with what a caller sent, if one did: its id is as random as it said, and ours are.
+    pub(super) fn going_on(self, caller: Option<Self>) -> Self {
+        let random = caller.map_or(RANDOM, |caller| caller.flags & RANDOM);
+        Self { flags: self.flags & SAMPLED | random, ..self }
     }
 
     /// The same as a header's value.
@@ -153,15 +162,9 @@ fn state(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// A tracing system's name, or a tenant's at one.
 fn is_key(key: &str) -> bool {
-    let is_name = |name: &str, longest: usize| {
-        let starts = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
-        let rest = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-*/".contains(c);
-        starts && name.len() <= longest && name.chars().all(rest)
-    };
-    match key.split_once('@') {
-        Some((tenant, system)) => is_name(tenant, 241) && is_name(system, 14),
-        None => is_name(key, 256),
-    }
+    let is_first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_good = |c: char| is_first(c) || "_-*/@".contains(c);
+    key.starts_with(is_first) && key.len() <= 256 && key.chars().all(is_good)
 }
 
 fn is_value(value: &str) -> bool {
@@ -236,10 +239,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_span_of_ours_says_of_the_trace_s_id_what_the_caller_said() {
+        let of = |flags: &str| TraceParent::parse(GOOD.replace("-01", flags).as_bytes()).unwrap();
+        for (own, caller, flags) in [
+            ("-01", None, "-03"),
+            ("-00", None, "-02"),
+            ("-01", Some("-01"), "-01"),
+            ("-01", Some("-02"), "-03"),
+            ("-00", Some("-03"), "-02"),
+            ("-03", Some("-00"), "-01"),
+        ] {
+            assert_eq!(of(own).going_on(caller.map(of)), of(flags), "{own} after {caller:?}");
+        }
+    }
+
     fn read(headers: &[(HeaderName, &str)]) -> Option<Caller> {
-        let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()));
         let mut map = HeaderMap::new();
-        headers.for_each(|(name, value)| drop(map.append(name, value)));
+        for (name, value) in headers {
+            map.append(name, HeaderValue::from_str(value).unwrap());
+        }
         Caller::read(&map)
     }
 
@@ -261,17 +280,17 @@ mod tests {
             Some(state.to_str().unwrap().to_owned())
         };
         let entries = |count: usize| (0..count).map(|n| format!("a{n}=1")).collect::<Vec<_>>().join(",");
-        let (longest_key, tenant) = ("k".repeat(256), "t".repeat(241));
+        let longest_key = "k".repeat(256);
         for good in [
             "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7",
             "a=1 , b=2,\tc=3",
             "a=1,,b=2,",
             "fw529a3039@dt=FfYn dWV",
             "0a=1",
-            "a_-*/0=!\"#$%&'()*+-./:;<>?@[]^_`{|}~",
+            "a@b@c=1",
+            "a_-*/@0=!\"#$%&'()*+-./:;<>?@[]^_`{|}~",
             &entries(32),
             &format!("{longest_key}=1"),
-            &format!("{tenant}@systemofthe14b=1"),
             &format!("a={}", "v".repeat(256)),
         ] {
             assert_eq!(of(&[good]).as_deref(), Some(good));
@@ -289,17 +308,14 @@ mod tests {
             "a=1=2",
             "a=1,a=2",
             "a=\u{e9}",
-            "a@b@c=1",
             "@b=1",
-            "a@=1",
+            "a.b=1",
             &entries(33),
             &format!("{longest_key}k=1"),
-            &format!("{tenant}t@b=1"),
-            "a@systemofthe14by=1",
             &format!("a={}", "v".repeat(257)),
             &format!("a={},b={},c=1", "v".repeat(250), "v".repeat(260)),
         ] {
-            let as_it_came = of(&[bad]);
+            assert_eq!(of(&[bad]), None, "{bad}");
         }
         // Together they are too long.
         let half = format!("a={}", "v".repeat(250));

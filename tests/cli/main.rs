@@ -9,6 +9,8 @@ mod stage;
 
 mod basics;
 mod check;
+#[cfg(feature = "otlp")]
+mod collectors;
 mod guard;
 mod health;
 mod ledger;

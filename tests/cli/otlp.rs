@@ -1,4 +1,4 @@
-//! What is exported, before a collector that reads every byte, and before collectors of other kinds.
+//! What is exported, before a collector that reads every byte.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use lastgreen_sim::{Fault, RegistryAuth, Target, What};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
     common::v1::{AnyValue, KeyValue, any_value},
-    trace::v1::{Span, span::SpanKind, status::StatusCode},
+    trace::v1::{Span, Status, span::SpanKind, status::StatusCode},
 };
 use prost::Message as _;
 use serde_json::Value;
@@ -19,7 +19,7 @@ use crate::{
     traces::{SPAN, TENANTS, TRACE, ask, beside, events, strangers_know_nothing, traced, without_build},
 };
 
-const KEY: &str = "key-of-the-collector";
+pub(crate) const KEY: &str = "key-of-the-collector";
 
 /// Every key that may be in a span.
 const KEYS: [&str; 17] = [
@@ -66,7 +66,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// A span, read.
 #[derive(Debug)]
-struct Read {
+pub(crate) struct Read {
     span: Span,
     attributes: Attributes,
     resource: Attributes,
@@ -101,7 +101,7 @@ impl Read {
 
 /// Everything that a collector was sent, held against the protocol.
 #[track_caller]
-fn spans(collector: &Listener) -> Vec<Read> {
+pub(crate) fn spans(collector: &Listener) -> Vec<Read> {
     let mut all: Vec<Read> = Vec::new();
     for got in collector.got() {
         assert_eq!(got.what, "POST /v1/traces");
@@ -146,12 +146,12 @@ fn questions(spans: &[Read]) -> Vec<&Read> {
 }
 
 /// A collector that takes what it is sent.
-async fn collector() -> Listener {
+pub(crate) async fn collector() -> Listener {
     Listener::start(|| Some(answer(200, &[("content-type", "application/x-protobuf")], ""))).await
 }
 
 /// Serves with a collector, to which nothing is sent before the end.
-fn serve(stage: &Stage, collector: &Listener, more: &[(&str, &str)]) -> Serving {
+pub(crate) fn serve(stage: &Stage, collector: &Listener, more: &[(&str, &str)]) -> Serving {
     let endpoint = format!("http://{}", collector.address);
     let headers = format!("x-key={KEY}");
     let mut environment = vec![
@@ -164,7 +164,7 @@ fn serve(stage: &Stage, collector: &Listener, more: &[(&str, &str)]) -> Serving 
     stage.serve_with(&environment, "trace", &["--log-format", "json"])
 }
 
-fn end(serving: Serving) -> Done {
+pub(crate) fn end(serving: Serving) -> Done {
     serving.terminate();
     serving.ended().ended(0)
 }
@@ -203,7 +203,7 @@ async fn a_question_is_a_span_and_what_it_led_to_is_below_it() {
     for span in &requests {
         span.has("server.address", "127.0.0.1");
         assert!(span.attributes.contains_key("http.response.status_code"), "{span:#?}");
-        assert_ne!(span.span.status.as_ref().map_or(StatusCode::Unset, |status| status.code()), StatusCode::Error);
+        assert_ne!(span.span.status.as_ref().map_or(StatusCode::Unset, Status::code), StatusCode::Error);
     }
     assert!(registry.iter().any(|span| span.attributes["http.request.method"] == "HEAD"), "{registry:#?}");
 
@@ -280,7 +280,8 @@ async fn a_query_is_a_span_without_its_words() {
     let plugin = all.iter().find(|span| span.port() == Some(tenants.address.port().into())).unwrap();
     plugin.has("http.request.method", "POST");
     let parent = tenants.got()[0].header("traceparent").unwrap().to_owned();
-    assert_eq!(parent, format!("00-{}-{}-01", plugin.trace(), plugin.id()));
+    // The id is ours, and random.
+    assert_eq!(parent, format!("00-{}-{}-03", plugin.trace(), plugin.id()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -288,7 +289,7 @@ async fn what_is_not_sampled_is_not_sent_and_goes_on_unsampled() {
     let (stage, collector) = (Stage::new().await, collector().await);
     let tenants = beside(&stage).await;
     let serving = serve(&stage, &collector, &[]);
-    assert_eq!(ask(&serving, &traced("00")).status(), 200);
+    assert_eq!(ask(&serving, &traced("02")).status(), 200);
     assert_eq!(ask(&serving, &traced("01").replace("4bf9", "5bf9")).status(), 200);
     let done = end(serving);
     let all = spans(&collector);
@@ -296,7 +297,7 @@ async fn what_is_not_sampled_is_not_sent_and_goes_on_unsampled() {
     assert!(all.iter().all(|span| span.trace() == TRACE.replace("4bf9", "5bf9")), "{all:#?}");
     assert_eq!(events(&done, "answered")[0]["trace_id"], TRACE);
     let parent = tenants.got()[0].header("traceparent").unwrap().to_owned();
-    assert!(parent.starts_with(&format!("00-{TRACE}-")) && parent.ends_with("-00"), "{parent}");
+    assert!(parent.starts_with(&format!("00-{TRACE}-")) && parent.ends_with("-02"), "{parent}");
 
     let serving = serve(&stage, &collector, &[("OTEL_TRACES_SAMPLER", "always_off")]);
     assert_eq!(ask(&serving, &traced("01")).status(), 200);
@@ -320,88 +321,4 @@ async fn a_request_that_fails_and_a_refusal_are_errors() {
         assert_eq!(span.span.status.as_ref().unwrap().code(), StatusCode::Error);
     }
     questions(&all)[0].has("lastgreen.standing", "refused");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_a_collector_does_questions_are_answered_and_the_log_says_it_once() {
-    let stage = Stage::new().await;
-    let elsewhere = collector().await;
-    let place = format!("http://{}/v1/traces", elsewhere.address);
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    for (status, headers, body, said) in [
-        (500, vec![], "token=x".to_owned(), "it answers 500"),
-        (401, vec![], String::new(), "it answers 401"),
-        (307, vec![("location", place.as_str())], String::new(), "it answers 307"),
-        (200, vec![], "x".repeat(1 << 20), "its body has more than 65536 bytes"),
-        (0, vec![], String::new(), "connection refused"),
-    ] {
-        let headers: Vec<(String, String)> =
-            headers.iter().map(|(k, v): &(&str, &str)| ((*k).into(), (*v).into())).collect();
-        let bad = Listener::start(move || {
-            let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            Some(answer(status, &headers, body.clone()))
-        })
-        .await;
-        let endpoint = format!("http://{}", if status == 0 { nobody } else { bad.address });
-        let more = [("OTEL_BSP_SCHEDULE_DELAY", "1"), ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())];
-        let serving = serve(&stage, &bad, &more);
-        assert_eq!(ask(&serving, "").status(), 200);
-        serving.logs("the collector takes no traces");
-        for _ in 0..3 {
-            assert_eq!(ask(&serving, "").status(), 200);
-        }
-        let done = end(serving);
-        let [event] = &events(&done, "the collector takes")[..] else { panic!("{}", done.stderr) };
-        assert_eq!(event["message"], format!("the collector takes no traces: {said}; they are dropped until it does"),);
-        assert!(!done.stderr.contains(KEY), "{}", done.stderr);
-    }
-    assert_eq!(elsewhere.got().len(), 0, "nothing goes along a redirect");
-    // What makes no sense, but is a 200, is an answer.
-    let rubbish = Listener::start(|| Some(answer(200, &[], "<html>not a collector</html>"))).await;
-    let serving = serve(&stage, &rubbish, &[]);
-    assert_eq!(ask(&serving, "").status(), 200);
-    let done = end(serving);
-    assert_eq!((rubbish.got().len(), events(&done, "the collector takes").len()), (1, 0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_never_answers_keeps_nobody() {
-    let stage = Stage::new().await;
-    let hangs = Listener::start(|| None).await;
-    let more = [
-        ("OTEL_BSP_SCHEDULE_DELAY", "1"),
-        ("OTEL_BSP_MAX_QUEUE_SIZE", "2"),
-        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1"),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "600000"),
-    ];
-    let serving = serve(&stage, &hangs, &more);
-    assert_eq!(ask(&serving, "").status(), 200);
-    hangs.arrival().await;
-    // More than the queue holds.
-    for _ in 0..20 {
-        assert_eq!(ask(&serving, "").status(), 200);
-    }
-    let done = end(serving);
-    assert_eq!(events(&done, "the last traces could not be sent").len(), 1, "{}", done.stderr);
-    assert_eq!(events(&done, "ended").len(), 1);
-    assert_eq!(hangs.got().len(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_the_environment_says_wrongly_ends_nothing() {
-    let (stage, collector) = (Stage::new().await, collector().await);
-    for (name, value) in [
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
-        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://user:s3cret@127.0.0.1:1"),
-        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem"),
-    ] {
-        let serving = serve(&stage, &collector, &[(name, value)]);
-        assert_eq!(ask(&serving, &traced("01")).status(), 200);
-        let done = end(serving);
-        let [event] = &events(&done, "no traces are sent")[..] else { panic!("{}", done.stderr) };
-        let said = event["message"].as_str().unwrap();
-        assert!(said.contains(name) || said.contains(value), "{said}");
-        assert!(!done.stderr.contains("s3cret"), "{}", done.stderr);
-    }
-    assert!(collector.got().is_empty());
 }
