@@ -198,7 +198,8 @@ async fn a_question_is_a_span_and_what_it_led_to_is_below_it() {
     let port = |address: &str| address.rsplit(':').next().unwrap().trim_end_matches('/').parse::<u16>().unwrap();
     let (github, registry) = (to(port(&stage.sim.github_url())), to(port(&stage.sim.registry_host())));
     let [plugin] = to(tenants.address.port())[..] else { panic!("{requests:#?}") };
-    assert!(github.len() >= 2 && registry.len() >= 3, "an App's token, a query; a 401, two images: {requests:#?}");
+    // What was fetched at the start, for no question, is not there: the App's token, if that was quicker.
+    assert!(!github.is_empty() && registry.len() >= 2, "a query, two images: {requests:#?}");
     question.has("lastgreen.upstream_calls", requests.len() - 1);
     for span in &requests {
         span.has("server.address", "127.0.0.1");

@@ -44,9 +44,11 @@ pub(crate) async fn without_build(stage: &Stage) -> Listener {
     // An empty file is a database without tables.
     stage.write("rows.db", "");
     let config = stage.config();
-    let at = config.find("    build:").unwrap();
+    let at = |what: &str| config.find(what).unwrap();
+    // A registry that nobody needs is warned of, and not as JSON.
+    let (above, generators) = (&config[..at("registries:")], &config[at("generators:")..at("    build:")]);
     let sql = format!("    sql: {{ url: 'sqlite://{folder}/rows.db', query: \"SELECT 'gold' AS tier\" }}\n");
-    stage.configure(&format!("{}{sql}", &config[..at]));
+    stage.configure(&format!("{above}{generators}{sql}"));
     beside(stage).await
 }
 
