@@ -80,7 +80,7 @@ pub fn headers(data: &[u8]) {
         let again = caller.parent.to_string();
         assert_eq!((again.len(), TraceParent::parse(again.as_bytes())), (55, Some(caller.parent)));
         if let Some(state) = &caller.state {
-            assert!(state.len() <= 513 && state.to_str().is_ok_and(|state| state.contains('=')), "{state:?}");
+            assert!(state.len() <= 512 && state.to_str().is_ok_and(|state| state.contains('=')), "{state:?}");
         }
     }
     for message in registry::fuzzing::headers(&headers, body).into_iter().chain(github::fuzzing::headers(headers, body))

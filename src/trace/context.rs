@@ -136,11 +136,11 @@ fn state(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut all = String::new();
     for value in headers.get_all(TRACESTATE) {
         let value = value.to_str().ok()?;
-        if all.len() + value.len() > STATE_BYTES {
-            return None;
-        }
         if !all.is_empty() {
             all.push(',');
+        }
+        if all.len() + value.len() > STATE_BYTES {
+            return None;
         }
         all.push_str(value);
     }
@@ -318,8 +318,10 @@ mod tests {
             assert_eq!(of(&[bad]), None, "{bad}");
         }
         // Together they are too long.
-        let half = format!("a={}", "v".repeat(250));
-        assert_eq!(of(&[&half, &half.replace("a=", "b="), "c=1"]), None);
+        let (half, more) = (format!("a={}", "v".repeat(253)), format!("b={}", "v".repeat(254)));
+        assert_eq!(of(&[&half, &more]).map(|state| state.len()), Some(STATE_BYTES));
+        assert_eq!(of(&[&half, &more, "c=1"]), None);
+        assert_eq!(of(&[&half, &(more + "v")]), None);
         assert_eq!(of(&["a=1", "a=2"]), None);
     }
 }

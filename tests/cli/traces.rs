@@ -94,6 +94,10 @@ async fn a_caller_s_trace_is_in_the_log_and_goes_on_to_other_plugins_alone() {
     assert_eq!(got.len(), 5);
     assert_eq!(got[0].header("traceparent"), Some(&*format!("00-{TRACE}-{SPAN}-01")));
     assert_eq!(got[0].header("tracestate"), Some("a=1,b=2"));
+    for asked in &got {
+        assert_eq!(asked.what, "POST /api/v1/getparams.execute");
+        assert!(String::from_utf8_lossy(&asked.body).contains("fb-matrix") && asked.body == got[0].body, "{asked:?}");
+    }
     for without in &got[1..] {
         assert_eq!((without.header("traceparent"), without.header("tracestate")), (None, None));
     }
