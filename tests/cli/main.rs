@@ -12,6 +12,7 @@ mod guard;
 mod health;
 mod ledger;
 mod plugins;
+mod pod;
 mod resolve;
 mod secrets;
 mod serve;
