@@ -157,12 +157,17 @@ impl App {
         let ops_tokens = config.ops.token_file.map(tokens);
         let lines = generators.values().cloned().map(Lines::Sole);
         let lines = lines.chain(families.values().cloned().map(Lines::Family));
-        let served = lines.map(Served::Lines).chain(plain.values().cloned().map(Served::Plain));
-        let plugin =
-            Plugin::new(served, doors, (tokens(config.token_file), inbound(config.inbound)), Arc::clone(&clock));
+        let served: Vec<_> = lines.map(Served::Lines).chain(plain.values().cloned().map(Served::Plain)).collect();
+        let plugin = Plugin::new(
+            served.clone(),
+            doors,
+            (tokens(config.token_file), inbound(config.inbound)),
+            Arc::clone(&clock),
+        );
         let plugin = Arc::new(plugin);
         let explainer = explainer(config.ops.explain, || {
-            Explain::new(generators.clone(), Arc::clone(&ledger), github.clone(), web, Arc::clone(&clock))
+            let services = (github.clone(), Arc::clone(&registries));
+            Explain::new(served, Arc::clone(&ledger), services, web, Arc::clone(&clock))
         });
         let drain_delay = config.drain_delay;
         let mut background = background(&ledger, (&generators, &families, &plain), forget_after, &clock);

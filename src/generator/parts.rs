@@ -169,6 +169,11 @@ impl Parts {
         self.all.iter()
     }
 
+    /// Whose they are.
+    pub fn generator(&self) -> &Arc<str> {
+        &self.generator
+    }
+
     /// What they said last.
     pub fn heard(&self) -> &Heard {
         &self.heard

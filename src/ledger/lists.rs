@@ -165,6 +165,11 @@ impl Ledger {
         }
     }
 
+    /// What memory has of lists.
+    pub fn recorded_lists(&self, key: &ListKey) -> Option<Arc<ListRecord>> {
+        self.memory().mirror.lists.known(key).record
+    }
+
     /// All lists that stand beside no build, in no order.
     pub async fn list_lists(&self, until: Moment) -> Result<Vec<ListedLists>, LedgerError> {
         self.refresh(until).await?;

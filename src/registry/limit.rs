@@ -117,7 +117,10 @@ mod tests {
         let left = |value: &str| quota(&headers(&[("ratelimit-remaining", value)]), at).map(|quota| quota.remaining);
         assert_eq!((left("20;w=21600"), left("0;w=21600"), left(" 7 ")), (Some(20), Some(0), Some(7)));
         assert_eq!((left(";w=21600"), left(""), left("many"), quota(&headers(&[]), at)), (None, None, None, None));
-        let (window, both) = (Some(Duration::from_hours(6)), [("ratelimit-limit", "100;w=21600"), ("ratelimit-remaining", "97;w=21600")]);
+        let (window, both) = (
+            Some(Duration::from_hours(6)),
+            [("ratelimit-limit", "100;w=21600"), ("ratelimit-remaining", "97;w=21600")],
+        );
         assert_eq!(quota(&headers(&both), at), Some(Quota { limit: Some(100), remaining: 97, window, seen_at: at }));
         let odd = [("ratelimit-limit", "much;x=1"), ("ratelimit-remaining", "97;w=soon")];
         assert_eq!(quota(&headers(&odd), at), Some(Quota { limit: None, remaining: 97, window: None, seen_at: at }));

@@ -251,7 +251,13 @@ mod tests {
     async fn a_burst_passes_and_the_next_waits_its_share() {
         let (clock, pace) = pace(2, 8);
         let first = pace.turn().await.unwrap();
-        let use_of = |under_way, last_minute| PaceUse { per_second: 2, concurrent: 8, under_way, last_minute, paused_until: None };
+        let use_of = |under_way, last_minute| PaceUse {
+            per_second: 2,
+            concurrent: 8,
+            under_way,
+            last_minute,
+            paused_until: None,
+        };
         assert_eq!(pace.usage(), use_of(1, 1));
         drop(first);
         drop(pace.turn().await.unwrap());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lastgreen::{
     clock::Clock as _,
     domain::Digest,
-    upstream::{Kind, urgency},
+    upstream::{Kind, Quota, urgency},
 };
 use lastgreen_sim::{Fault, RegistryAuth, Target, What, World};
 
@@ -124,4 +124,42 @@ async fn without_pulls_only_questions_are_sent() {
     // It may have been filled up meanwhile.
     client.clock.advance(Duration::from_mins(15));
     urgency::ahead(client.ask("three")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_may_be_sent_is_told() {
+    let double = Double::start(|_, asked| match asked.what.rsplit('/').next().unwrap() {
+        "limited" => answer(429, &[("retry-after", "30")], ""),
+        "down" => answer(502, &[], ""),
+        _ => {
+            let digest = Digest::of(MANIFEST.as_bytes()).to_string();
+            let limit = [("ratelimit-limit", "100;w=21600"), ("ratelimit-remaining", "97;w=21600")];
+            answer(200, &[&[("docker-content-digest", &*digest)], &limit[..]].concat(), "")
+        }
+    })
+    .await;
+    let client = Client::anonymous(&double);
+    let now = || client.clock.now();
+    let terms = || {
+        let terms = client.registries.terms();
+        assert_eq!(terms.len(), 1, "{terms:?}");
+        terms.into_iter().next().unwrap()
+    };
+    assert_eq!((terms().account, terms().quota, terms().pace.last_minute), (None, None, 0));
+    client.ask("one").await.unwrap();
+    let quota = Quota { limit: Some(100), remaining: 97, window: Some(Duration::from_hours(6)), seen_at: now() };
+    assert_eq!((terms().quota, terms().pace.last_minute, terms().pace.under_way), (Some(quota), 1, 0));
+    assert_eq!((terms().account.as_deref(), terms().open), (Some("anonymous"), None));
+    client.ask("limited").await.unwrap_err();
+    assert_eq!(terms().pace.paused_until, Some(now() + Duration::from_secs(30)));
+    client.clock.advance(Duration::from_secs(30));
+    assert_eq!(terms().pace.paused_until, None);
+    for _ in 0..2 {
+        client.ask("down").await.unwrap_err();
+    }
+    let open = terms().open.unwrap();
+    assert_eq!((&*open.why, open.until), ("the registry answered 502", now() + Duration::from_secs(1)));
+    client.clock.advance(Duration::from_secs(1));
+    client.ask("two").await.unwrap();
+    assert_eq!(terms().open, None);
 }
