@@ -286,7 +286,10 @@ async fn it_works_without_scripts() {
             click(browser, ".lines tbody a");
             assert_eq!(browser.eval("document.querySelector('h1').textContent"), "feature/checkout-redesign #12");
             click(browser, ".ask button");
-            assert_eq!(browser.eval(at), "/explain?generator=preview&number=12&branch=feature%2Fcheckout-redesign");
+            assert_eq!(
+                browser.eval(at),
+                "/explain?generator=preview&number=12&branch=feature%2Fcheckout-redesign&repositoryId=1000001"
+            );
             assert!(
                 browser
                     .eval("document.querySelector('#story').textContent")

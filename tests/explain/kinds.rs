@@ -239,7 +239,7 @@ async fn a_list_is_told_part_by_part() {
     assert!(part["items"].is_null() && part["cannotSay"].is_string() && part["recordedItems"] == 10, "{part}");
     let text = words(&stage.page(path).await.text);
     assert!(text.contains("cannot say sql") && text.contains("What is recorded of it stands in for it."), "{text}");
-    let row = &of(&stage.look("/explain?q=guard").await.json(), "tenants")[0].clone();
+    let row = &stage.look("/explain?standing=held").await.json()["lines"][0];
     assert_eq!((&row["standing"], &row["heldBack"]["vanish"]), (&json!("held"), &json!(6)));
     assert_eq!(stage.look("/explain?generator=tenants&about=inputs+x").await.status, 404);
     assert_eq!(stage.look("/explain?generator=tenants&branch=x").await.status, 400);
@@ -325,19 +325,21 @@ async fn each_service_is_told_with_its_pace_and_its_pauses() {
     stage.built("l1");
     assert_eq!(stage.ask("feature/limits", Some(20)).await, "fresh");
     assert_eq!(of(&services().await, &host)["quota"]["windowSeconds"], 21_600);
-    stage.pull(21, "feature/pause", "l2");
-    stage.sim.world(|world| world.green(REPO, "l2"));
-    stage.pass(60);
+    stage.sim.world(|world| {
+        world.push(REPO, "feature/limits", "l2", &[]);
+        world.green(REPO, "l2");
+    });
+    stage.pass(400);
     stage.sim.fail(Fault::once(Target::Registry, What::TooManyRequests { retry_after: Some("40".to_owned()) }));
-    stage.ask("feature/pause", Some(21)).await;
+    assert_eq!(stage.ask("feature/limits", Some(20)).await, "fresh");
     let text = words(&stage.page("/explain").await.text);
-    for told in ["7 of 100 pulls left in 6 h", "It has asked us to slow down: nothing is sent until in 40 s"] {
+    for told in ["7 of 100 pulls left in 6 h", "It has asked us to slow down, and is asked again in 40 s"] {
         assert!(text.contains(told), "{told}\n{text}");
     }
     // GitHub is down.
     stage.pass(400);
     stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
-    for number in [20, 21, 12] {
+    for number in [20, 12] {
         stage.ask("x", Some(number)).await;
     }
     let open = of(&services().await, "GitHub")["open"].clone();

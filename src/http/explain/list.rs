@@ -218,17 +218,22 @@ fn line(row: &Row, overview: &Overview, query: &Query, several: bool) -> Markup 
                 @match row.answered_at.or(row.asked_at) { Some(at) => (time(at, overview.now)), None => span.quiet { "–" } }
             }
             td.col-reason role="cell" data-label="Why" {
-                @if !row.reason.is_empty() { (name(&row.reason)) }
-                @else if let Some(held) = row.held_back {
-                    "the guard holds back that " (held.vanish) " of " (count(held.of, "item")) " vanish"
-                } @else {
-                    span.quiet { @match (row.standing, &row.about) {
-                        (State::Fresh, None) => "green and complete",
-                        (State::Fresh, Some(_)) => "its parts say so",
-                        _ => "–",
-                    } }
-                }
+                (why(row))
             }
+        }
+    }
+}
+
+fn why(row: &Row) -> Markup {
+    let held = row.held_back.filter(|_| !row.reason.contains("the guard holds back"));
+    html! {
+        @if let Some(held) = held { "the guard holds back that " (held.vanish) " of " (count(held.of, "item")) " vanish" }
+        @match (row.standing, &row.about) {
+            _ if !row.reason.is_empty() => { @if held.is_some() { "; " } (name(&row.reason)) },
+            _ if held.is_some() => {},
+            (State::Fresh, None) => span.quiet { "green and complete" },
+            (State::Fresh, Some(_)) => span.quiet { "its parts say so" },
+            _ => span.quiet { "–" },
         }
     }
 }

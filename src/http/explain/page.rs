@@ -188,10 +188,10 @@ fn of_service(service: &ServiceView, now: DateTime<Utc>) -> Markup {
                 }
             }
             @if let Some(until) = service.paused_until {
-                p.warn { "It has asked us to slow down: nothing is sent until " (time(until, now)) "." }
+                p.warn { "It has asked us to slow down, and is asked again " (time(until, now)) "." }
             }
             @if let Some(rests) = &service.rests {
-                p.warn { (name(&rests.why)) "; the credential rests" @if let Some(until) = rests.until { " until " (time(until, now)) } "." }
+                p.warn { (name(&rests.why)) "; the credential rests" @if let Some(until) = rests.until { ", and is shown again " (time(until, now)) } "." }
             }
             @if let Some(open) = &service.open {
                 p.warn { (name(&open.why)) "; it is left alone, and tried again "
