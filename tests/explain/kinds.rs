@@ -158,6 +158,12 @@ async fn the_list_has_every_generators_lines() {
         assert!(text.contains(told), "{told}\n{text}");
     }
     assert_eq!(stage.asked(), (0, 0));
+    // Prometheus is told of generators and hosts alone.
+    let metrics = stage.look("/metrics").await.text;
+    assert!(metrics.contains("{generator=\"apps\"") && metrics.contains("{generator=\"tenants\""), "{metrics}");
+    for name in ["myorg", "app-shop", "feature", "active"] {
+        assert!(!metrics.contains(name), "{name}\n{metrics}");
+    }
 }
 
 #[tokio::test]
@@ -331,7 +337,8 @@ async fn each_service_is_told_with_its_pace_and_its_pauses() {
     });
     stage.pass(400);
     stage.sim.fail(Fault::once(Target::Registry, What::TooManyRequests { retry_after: Some("40".to_owned()) }));
-    assert_eq!(stage.ask("feature/limits", Some(20)).await, "fresh");
+    // Whether the new commit has its images nobody can say now.
+    assert_eq!(stage.ask("feature/limits", Some(20)).await, "held");
     let text = words(&stage.page("/explain").await.text);
     for told in ["7 of 100 pulls left in 6 h", "It has asked us to slow down, and is asked again in 40 s"] {
         assert!(text.contains(told), "{told}\n{text}");
