@@ -155,16 +155,9 @@ impl App {
             }
         }
         let ops_tokens = config.ops.token_file.map(tokens);
-        let lines = generators.values().cloned().map(Lines::Sole);
-        let lines = lines.chain(families.values().cloned().map(Lines::Family));
-        let served: Vec<_> = lines.map(Served::Lines).chain(plain.values().cloned().map(Served::Plain)).collect();
-        let plugin = Plugin::new(
-            served.clone(),
-            doors,
-            (tokens(config.token_file), inbound(config.inbound)),
-            Arc::clone(&clock),
-        );
-        let plugin = Arc::new(plugin);
+        let served = served(&generators, &families, &plain);
+        let bounds = (tokens(config.token_file), inbound(config.inbound));
+        let plugin = Arc::new(Plugin::new(served.clone(), doors, bounds, Arc::clone(&clock)));
         let explainer = explainer(config.ops.explain, || {
             let services = (github.clone(), Arc::clone(&registries));
             Explain::new(served, Arc::clone(&ledger), services, web, Arc::clone(&clock))
@@ -253,6 +246,13 @@ impl App {
         tracing::info!("ended");
         Ok(())
     }
+}
+
+/// All generators, as they are served.
+fn served(generators: &ByName<Generator>, families: &ByName<Family>, plain: &ByName<PlainGenerator>) -> Vec<Served> {
+    let lines = generators.values().cloned().map(Lines::Sole);
+    let lines = lines.chain(families.values().cloned().map(Lines::Family));
+    lines.map(Served::Lines).chain(plain.values().cloned().map(Served::Plain)).collect()
 }
 
 /// What is done beside the answering: what is asked for is kept fresh, the ledger is looked after, what nobody needs any

@@ -224,12 +224,12 @@ impl Explain {
 
     /// The generator of the repository that is meant.
     fn meant(&self, lines: &Lines, which: &Which) -> Result<Arc<Generator>, Unexplained> {
-        let names = || which.repository_id.map(|id| self.ledger.names_of(id)).unwrap_or_default();
         match (lines, &which.repository) {
             (_, Some(_)) | (Lines::Sole(_), None) => Ok(lines.of(which.repository.as_ref())?),
             (Lines::Family(_), None) => {
-                let named = names().iter().find_map(|name| lines.of(Some(name)).ok());
-                named.ok_or_else(|| Unexplained::NoRepository(lines.repositories()))
+                let names = which.repository_id.map(|id| self.ledger.names_of(id)).unwrap_or_default();
+                let fitting = names.iter().find_map(|name| lines.of(Some(name)).ok());
+                fitting.ok_or_else(|| Unexplained::NoRepository(lines.repositories()))
             }
         }
     }
@@ -252,7 +252,7 @@ impl Explain {
         let page = rows::page(rows, filter);
         Overview {
             now: now.wall,
-            generators: self.generators.values().map(|served| GeneratorView::of(served)).collect(),
+            generators: self.generators.values().map(GeneratorView::of).collect(),
             counts: page.counts,
             total: page.total,
             matching: page.matching,

@@ -179,13 +179,11 @@ impl OfList {
 
     /// How many items were answered last; where nobody has asked, as many as its sole part has.
     fn items(&self) -> Option<usize> {
-        match self.noted.as_ref().and_then(|noted| noted.answered.as_ref()) {
-            Some(answered) => answered.items,
-            None => {
-                let mut parts = self.recorded()?.parts.values();
-                parts.next().filter(|_| parts.next().is_none()).map(List::len)
-            }
+        if let Some(answered) = self.noted.as_ref().and_then(|noted| noted.answered.as_ref()) {
+            return answered.items;
         }
+        let mut parts = self.recorded()?.parts.values();
+        parts.next().filter(|_| parts.next().is_none()).map(List::len)
     }
 }
 

@@ -122,9 +122,9 @@ impl Heard {
             let half = *times.select_nth_unstable(middle).1;
             notes.retain(|_, noted| noted.at > half);
         }
-        let noted = Arc::make_mut(notes.entry(key.clone()).or_default());
-        noted.at = now;
-        change(noted);
+        let list = Arc::make_mut(notes.entry(key.clone()).or_default());
+        list.at = now;
+        change(list);
     }
 
     fn notes(&self) -> MutexGuard<'_, HashMap<ListKey, Arc<ListNoted>>> {

@@ -353,7 +353,7 @@ async fn a_screen_reader_finds_its_way() {
                     ("heading", "Previews"),
                     ("navigation", "By standing"),
                     ("searchbox", "Filter"),
-                    ("table", "Pull requests and branches, and how they are answered"),
+                    ("table", "pull requests and branches, and how they are answered"),
                     ("cell", "#12"),
                     ("link", "feature/checkout-redesign"),
                     ("cell", "held"),

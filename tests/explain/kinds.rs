@@ -109,8 +109,8 @@ pub(crate) async fn of_every_trouble() -> Stage {
     assert_eq!(stage.ask_at("mixed", checkout).await, "held");
     stage.pass(400);
     stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
-    for number in [20, 12] {
-        stage.ask("x", Some(number)).await;
+    for (branch, number) in [("feature/limits", 20), ("feature/checkout-redesign", 12)] {
+        assert_eq!(stage.ask(branch, Some(number)).await, "held");
     }
     stage.asked();
     stage
@@ -300,7 +300,7 @@ async fn a_branch_tells_what_stands_beside_its_build() {
 #[tokio::test]
 async fn each_service_is_told_with_its_pace_and_its_pauses() {
     let stage = of_every_kind().await;
-    let host = stage.sim.registry_host().to_string();
+    let host = stage.sim.registry_host().clone();
     let services = async || stage.look("/explain").await.json()["services"].clone();
     let of = |services: &Value, host: &str| {
         services.as_array().unwrap().iter().find(|service| service["host"] == host).unwrap().clone()

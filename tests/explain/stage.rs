@@ -213,7 +213,7 @@ generators:
 ",
         ops.replace("{folder}", &folder),
         sim.github_url(),
-        build = build.replace("{folder}", &folder).replace("{host}", &host.to_string()),
+        build = build.replace("{folder}", &folder).replace("{host}", &host),
     )
 }
 

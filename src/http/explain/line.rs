@@ -8,7 +8,7 @@ use super::{
     page::{Refresh, budgets, count, frame},
     parts,
     query::Query,
-    text::{coded, effect, name, sentence, span, standing, time, verdict},
+    text::{coded, effect, name, sentence, sentence_of_list, span, standing, time, verdict},
 };
 use crate::explain::{
     CheckView, CommitView, Effect, ImageView, LineStory, Number, Policy, Served, Source, State, Story, Unexplained,
@@ -90,6 +90,11 @@ fn sentence_of(why: &Unexplained) -> String {
 fn answer(story: &LineStory) -> Markup {
     let now = story.now;
     let state = story.answer.as_ref().map_or(State::NotAsked, |row| row.standing);
+    let sentence = match state {
+        // It may be another part that cannot say, or the guard.
+        State::Held | State::Unknown if !story.parts.is_empty() => sentence_of_list(state),
+        state => sentence(state),
+    };
     let next = |at: DateTime<Utc>| {
         if at <= now {
             html! { "due now" }
@@ -100,7 +105,7 @@ fn answer(story: &LineStory) -> Markup {
     html! {
         section #answer.card data-live aria-labelledby="answer-title" {
             h2.unseen #answer-title { "What is answered" }
-            p.headline { (standing(state)) span { (sentence(state)) } }
+            p.headline { (standing(state)) span { (sentence) } }
             @if let Some(reason) = story.answer.as_ref().map(|row| &row.reason).filter(|reason| !reason.is_empty()) {
                 p.reason { (name(reason)) }
             }

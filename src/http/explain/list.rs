@@ -140,7 +140,7 @@ fn rows(overview: &Overview, query: &Query, several: bool) -> Markup {
         }
         // The roles say again what the elements mean: where rows become cards, browsers forget it.
         table.lines role="table" {
-            caption.unseen { "Pull requests and branches, and how they are answered" }
+            caption.unseen { (what(overview)) ", and how they are answered" }
             thead role="rowgroup" { tr role="row" {
                 @for column in COLUMNS { (head(column, query)) }
                 th role="columnheader" scope="col" { "Why" }
