@@ -9,6 +9,7 @@
 //! * [`http`]: the one way to build an HTTP client, and how much of an answer is read.
 //! * [`Calls`]: how many requests a question has led to.
 //! * [`Traffic`]: how many requests were sent, and what came of them.
+//! * [`Terms`]: what may be sent at the moment, for people.
 //! * [`SecretFile`]: a secret that is read again when its file changes.
 
 mod breaker;
@@ -19,6 +20,7 @@ mod health;
 pub mod http;
 mod pace;
 mod secret;
+mod terms;
 mod traffic;
 pub mod urgency;
 
@@ -30,5 +32,6 @@ pub use self::{
     health::Failing,
     pace::{Pace, PaceClock, PaceLimits, Permit},
     secret::{Secret, SecretError, SecretFile},
+    terms::{PaceUse, Quota, Terms, Trouble},
     traffic::{Service, Traffic},
 };
