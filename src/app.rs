@@ -20,9 +20,9 @@ use crate::{
     config::{self, Config},
     domain::{ApplicationSets, CheckPattern, CiPolicy, ImageSpec, Repo, Repositories},
     explain::Explain,
-    generator::{self, Family, Generator, GeneratorOptions, Guard, Hold, Lines, Part, Parts, PlainGenerator},
+    generator::{self, Family, Generator, GeneratorOptions, Guard, Hold, Lines, Part, Parts, PlainGenerator, Served},
     github::{self, GitHub},
-    http::{self, Door, Explainer, InboundLimits, Ops, Phase, Plugin, Served, Tokens, Who, reached},
+    http::{self, Door, Explainer, InboundLimits, Ops, Phase, Plugin, Tokens, Who, reached},
     kubernetes::{self, Kubernetes},
     ledger::{Ledger, LedgerOptions, Source},
     metrics::{Metrics, Watched},
@@ -162,14 +162,12 @@ impl App {
             }
         }
         let ops_tokens = config.ops.token_file.map(tokens);
-        let lines = generators.values().cloned().map(Lines::Sole);
-        let lines = lines.chain(families.values().cloned().map(Lines::Family));
-        let served = lines.map(Served::Lines).chain(plain.values().cloned().map(Served::Plain));
+        let served = served(&generators, &families, &plain);
         let access = (tokens(config.token_file), inbound(config.inbound));
-        let plugin = Plugin::new(served, doors, access, traces.clone(), Arc::clone(&clock));
-        let plugin = Arc::new(plugin);
+        let plugin = Arc::new(Plugin::new(served.clone(), doors, access, traces.clone(), Arc::clone(&clock)));
         let explainer = explainer(config.ops.explain, || {
-            Explain::new(generators.clone(), Arc::clone(&ledger), github.clone(), web, Arc::clone(&clock))
+            let services = (github.clone(), Arc::clone(&registries));
+            Explain::new(served, Arc::clone(&ledger), services, web, Arc::clone(&clock))
         });
         let drain_delay = config.drain_delay;
         let mut background = background(&ledger, (&generators, &families, &plain), forget_after, &clock);
@@ -257,6 +255,13 @@ impl App {
         tracing::info!("ended");
         Ok(())
     }
+}
+
+/// All generators, as they are served.
+fn served(generators: &ByName<Generator>, families: &ByName<Family>, plain: &ByName<PlainGenerator>) -> Vec<Served> {
+    let lines = generators.values().cloned().map(Lines::Sole);
+    let lines = lines.chain(families.values().cloned().map(Lines::Family));
+    lines.map(Served::Lines).chain(plain.values().cloned().map(Served::Plain)).collect()
 }
 
 /// What is done beside the answering: what is asked for is kept fresh, the ledger is looked after, what nobody needs any

@@ -21,10 +21,12 @@ mod book;
 mod composite;
 mod family;
 mod guard;
+mod heard;
 mod item;
 mod known;
 mod parts;
 mod plain;
+mod served;
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,15 +38,17 @@ use self::item::images_of;
 pub use self::{
     family::{Family, Lines},
     guard::Guard,
+    heard::{Heard, ListAnswered, ListNoted, PartSaid},
     parts::{Part, Parts, Source},
     plain::PlainGenerator,
+    served::Served,
 };
 use crate::{
     clock::{Moment, SharedClock},
     domain::{
         Answer, Branch, Build, ImageSpec, Item, Misfit, OutputTemplate, Question, QuestionError, Standing, WhyNothing,
     },
-    ledger::{Candidate, Epoch, Known, Ledger, LedgerError, LineKey, Record, Recorded, TrustKey},
+    ledger::{Candidate, Epoch, Known, Ledger, LedgerError, LineKey, ListKey, Record, Recorded, TrustKey},
     parts::build::{BuildPart, Meant, Outcome, Resolution},
     upstream::Calls,
 };
@@ -192,6 +196,11 @@ impl Generator {
         &self.parts
     }
 
+    /// The open pull requests, as who asks for all of them gets them.
+    pub fn pulls(&self) -> &Parts {
+        &self.pulls
+    }
+
     /// What it is told by the configuration.
     pub fn options(&self) -> &GeneratorOptions {
         &self.options
@@ -301,6 +310,9 @@ impl Generator {
             let (resolution, beside) = self.resolve_and_ask(question, parameters, last_word).await?;
             *seen = Some(Seen::of(&resolution));
             let beside = beside.zip(resolution.line.clone());
+            if let Some((said, meant)) = &beside {
+                self.parts.note_said(&ListKey::of_line(&meant.key), said);
+            }
             let read_at = Some(resolution.as_of).filter(|as_of| *as_of != Moment::START);
             let decision = self.decide(question, resolution, deadline).await;
             let decision = match &beside {

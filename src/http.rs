@@ -29,7 +29,7 @@ pub use self::{
     ops::{Ops, ops_router},
     pace::InboundLimits,
     phase::{Phase, reached},
-    plugin::{Door, Plugin, Served, plugin_router, plugin_service},
+    plugin::{Door, Plugin, plugin_router, plugin_service},
     server::{DRAIN, Service, routed, serve},
     tokens::Tokens,
 };

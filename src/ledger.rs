@@ -16,7 +16,7 @@
 //! what a process wants to write is written only if the line is still as it knows it: whoever is slower reads again.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -44,7 +44,7 @@ mod withdrawal;
 mod write;
 
 pub use self::{
-    lists::{Guarded, HeldBack, KnownLists, ListKey, ListRecord},
+    lists::{Guarded, HeldBack, KnownLists, ListKey, ListRecord, ListedLists, Subject},
     mirror::Newer,
     store::Source,
     trust::TrustKey,
@@ -356,7 +356,14 @@ impl Ledger {
     pub async fn list(&self, until: Moment) -> Result<Vec<Listed>, LedgerError> {
         self.refresh(until).await?;
         let memory = self.memory();
-        let name = |id: u64| memory.mirror.repositories.iter().find(|(_, known)| **known == id).map(|(name, _)| name);
+        // Of several names of one repository always the same.
+        let mut names: HashMap<u64, &Repo> = HashMap::new();
+        for (name, id) in &memory.mirror.repositories {
+            let known = names.entry(*id).or_insert(name);
+            if name.to_string() < known.to_string() {
+                *known = name;
+            }
+        }
         let mut lines: Vec<_> = memory
             .mirror
             .lines
@@ -364,7 +371,7 @@ impl Ledger {
             .filter(|(_, entry)| entry.state != State::Never)
             .map(|(key, entry)| Listed {
                 key: key.clone(),
-                repository: name(key.repository).cloned(),
+                repository: names.get(&key.repository).copied().cloned(),
                 known: memory.mirror.known(key).0,
                 asked_at: i64::try_from(entry.asked.at)
                     .ok()

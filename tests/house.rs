@@ -23,7 +23,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("parts", &["domain", "clock", "upstream", "github", "registry", "ledger", "kubernetes"]),
     ("operator", &["clock", "domain", "ledger", "kubernetes", "parts"]),
     ("generator", &["domain", "clock", "ledger", "parts", "upstream"]),
-    ("explain", &["domain", "clock", "github", "ledger", "parts", "generator"]),
+    (
+        "explain",
+        &[
+            "clock",
+            "domain",
+            "generator",
+            "github",
+            "ledger",
+            "parts",
+            // What services say of themselves is told; none is asked.
+            "registry::Registries",
+            "upstream::Quota",
+            "upstream::Terms",
+            "upstream::Trouble",
+        ],
+    ),
     ("metrics", &["domain", "upstream", "github", "registry", "ledger", "generator"]),
     ("http", &["domain", "clock", "upstream", "generator", "operator", "explain", "metrics", "trace"]),
     ("config", &["domain"]),

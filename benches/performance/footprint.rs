@@ -1,4 +1,4 @@
-//! Memory, start and size of the built program.
+//! Memory, start and size of the built program, and what a scrape of its metrics takes.
 
 use std::{fs, thread, time::Duration};
 
@@ -37,7 +37,7 @@ fn start(options: &Options) {
     table.print();
 }
 
-/// Resident memory after so many branches were asked about, and asked about again.
+/// Resident memory after so many branches were asked about, and asked about again; and a scrape of the metrics then.
 fn memory(options: &Options) {
     let only = options.branches.map(|branches| [0, branches]);
     let sizes: &[u64] = match &only {
@@ -45,7 +45,10 @@ fn memory(options: &Options) {
         None if options.quick => &[0, 100],
         None => &[0, 100, 1_000, 10_000, 100_000],
     };
-    let mut table = Table::new("Resident memory, two images each", &["branches", "now", "at most so far", "a branch"]);
+    let mut table = Table::new(
+        "Resident memory, two images each; and a scrape of the metrics, the median of 101",
+        &["branches", "now", "at most so far", "a branch", "a scrape", "its bytes", "its series"],
+    );
     let mut idle = 0;
     for &pulls in sizes {
         let upstreams = Upstreams::start(world::world(pulls.max(1), chrono::Utc::now()));
@@ -60,6 +63,8 @@ fn memory(options: &Options) {
         if pulls == 0 {
             idle = now;
         }
+        let (scrape, metrics) = service.scraped(101);
+        let series = metrics.lines().filter(|line| !line.starts_with('#')).count();
         let each = (now.saturating_sub(idle) * 1024).checked_div(pulls);
         let mib = |kib: u64| format!("{:.1} MiB", f64::from(u32::try_from(kib).unwrap()) / 1024.0);
         table.row([
@@ -67,6 +72,9 @@ fn memory(options: &Options) {
             mib(now),
             mib(most),
             each.map_or_else(|| "-".to_owned(), |each| format!("{each} bytes")),
+            time(scrape.percentile(50)),
+            metrics.len().to_string(),
+            series.to_string(),
         ]);
     }
     table.print();

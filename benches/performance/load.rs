@@ -140,6 +140,9 @@ impl Connection {
         let mut read = 0;
         let mut length = None;
         loop {
+            if read == self.buffer.len() {
+                self.buffer.resize(2 * read, 0);
+            }
             let more = stream.read(&mut self.buffer[read..]).await.unwrap();
             read += more;
             let so_far = &self.buffer[..read];

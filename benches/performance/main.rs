@@ -5,7 +5,7 @@
 //! sweep      a thousand pull requests, cold and warm, beside the naive way
 //! hour       what an hour costs upstream, by virtual time
 //! sql        rows of a query, beside a Python plugin on the same PostgreSQL
-//! footprint  memory, start, size
+//! footprint  memory, start, size, a scrape of the metrics
 //! ```
 //!
 //! Nothing here fails for being slow: each prints tables, and whoever reads them judges. What is compared was measured

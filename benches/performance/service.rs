@@ -90,6 +90,14 @@ impl Service {
         load::once(self.ops, b"GET /readyz HTTP/1.1\r\nHost: lastgreen\r\n\r\n").ends_with("ok\n")
     }
 
+    /// Scrapes its metrics so many times over one connection; tells how long that took, and what the last one said.
+    pub(crate) fn scraped(&self, times: usize) -> (load::Measured, String) {
+        let scrape = b"GET /metrics HTTP/1.1\r\nHost: lastgreen\r\n\r\n";
+        let measured = load::sweep(self.ops, &vec![scrape.to_vec(); times], Duration::from_mins(1));
+        let answer = load::once(self.ops, scrape);
+        (measured, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+    }
+
     /// For how long it runs.
     pub(crate) fn age(&self) -> Duration {
         self.started.elapsed()

@@ -1,6 +1,6 @@
 //! Selectors of items, as Kubernetes selects by labels.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 /// Which items are wanted: those that meet every requirement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,6 +66,23 @@ impl Selector {
     }
 }
 
+impl fmt::Display for Selector {
+    /// As `kubectl` takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Requirement { key, is }) in self.0.iter().enumerate() {
+            f.write_str(if index > 0 { "," } else { "" })?;
+            match is {
+                Condition::In(values) if values.len() == 1 => write!(f, "{key}={}", values[0]),
+                Condition::In(values) => write!(f, "{key} in ({})", values.join(",")),
+                Condition::NotIn(values) => write!(f, "{key} notin ({})", values.join(",")),
+                Condition::Exists => f.write_str(key),
+                Condition::DoesNotExist => write!(f, "!{key}"),
+            }?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +107,15 @@ mod tests {
             assert_eq!(Selector::new(vec![requirement.clone()]).matches(&item), wanted, "{requirement:?}");
         }
         assert!(Selector::default().matches(&item) && Selector::default().is_empty());
+        let all = [
+            Condition::In(words(&["a"])),
+            Condition::In(words(&["a", "b"])),
+            Condition::NotIn(words(&["c"])),
+            Condition::Exists,
+            Condition::DoesNotExist,
+        ];
+        let all = all.into_iter().map(|is| Requirement { key: "k".to_owned(), is });
+        assert_eq!(Selector::new(all.collect()).to_string(), "k=a,k in (a,b),k notin (c),k,!k");
         let both = Selector::labels([("status", "active"), ("note", "x")]);
         assert!(!both.matches(&item));
         assert_eq!(both.needs().collect::<Vec<_>>(), ["status", "note"]);

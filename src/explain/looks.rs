@@ -9,7 +9,7 @@ use std::{
 use super::{Number, Which, rows};
 use crate::{
     clock::Moment,
-    domain::{Line, Question},
+    domain::{Line, Question, Repo},
     generator::Seen,
     parts::build::{Outcome, Resolution},
 };
@@ -22,6 +22,7 @@ const CAPACITY: usize = 64;
 pub(super) struct Look {
     /// The number and the branch that were asked for.
     asked: (Option<u64>, String),
+    repository: Repo,
     pub(super) outcome: &'static str,
     pub(super) reason: String,
     pub(super) seen: Seen,
@@ -33,7 +34,12 @@ pub(super) struct Look {
 pub(super) struct Looks(Mutex<VecDeque<(Arc<str>, Arc<Look>)>>);
 
 impl Look {
-    pub(super) fn new(resolution: &Resolution, seen: Seen, question: &Question, at: Moment) -> Self {
+    pub(super) fn new(
+        resolution: &Resolution,
+        seen: Seen,
+        (question, repository): (&Question, &Repo),
+        at: Moment,
+    ) -> Self {
         let outcome = match resolution.outcome {
             Outcome::Ready(_) => "ready",
             Outcome::NotYet => "not-yet",
@@ -41,7 +47,8 @@ impl Look {
             Outcome::ForkRefused => "fork-refused",
         };
         let asked = (question.number, question.branch.to_string());
-        Self { asked, outcome, reason: resolution.reason.clone(), seen, at }
+        let (repository, reason) = (repository.clone(), resolution.reason.clone());
+        Self { asked, repository, outcome, reason, seen, at }
     }
 
     /// Whether it is of the line of a row, or else of what was asked for.
@@ -51,6 +58,9 @@ impl Look {
             && let Some(line) = &row.told
         {
             return key.line == *line && row.repository_id.is_none_or(|id| id == key.repository);
+        }
+        if which.repository.as_ref().is_some_and(|wanted| *wanted != self.repository) {
+            return false;
         }
         let number = match which.number {
             Number::Is(number) => Some(number),
@@ -66,11 +76,18 @@ impl Looks {
     /// Keeps a look in the place of one that was asked for in the same words.
     pub(super) fn keep(&self, generator: &Arc<str>, look: Look) {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        looks.retain(|(of, known)| of != generator || known.asked != look.asked);
+        looks.retain(|(of, known)| {
+            of != generator || (&known.asked, &known.repository) != (&look.asked, &look.repository)
+        });
         if looks.len() >= CAPACITY {
             looks.pop_front();
         }
         looks.push_back((Arc::clone(generator), Arc::new(look)));
+    }
+
+    /// The repository that the latest look at such a line was about.
+    pub(super) fn repository(&self, generator: &Arc<str>, which: &Which) -> Option<Repo> {
+        self.get(generator, which, None).map(|look| look.repository.clone())
     }
 
     /// The latest look at a line.

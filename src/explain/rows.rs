@@ -1,22 +1,18 @@
-//! The lines of all generators: what the ledger has joined with what was answered last, then filtered, sorted, and a
-//! page of them. Pure.
+//! The lines of all generators filtered, sorted, and a page of them. Pure.
 //!
 //! A page must not take longer for there being many lines: texts are shared until a row is shown.
 
-use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Now, Number, Which};
+use super::{Number, Which};
 use crate::{
-    domain::{self, Branch, CommitSha, Repo, Standing},
-    generator::{About, Generator, Noted, Stood},
-    ledger::{Known, LineKey, Listed, Record},
+    clock::Moment,
+    domain::{self, Branch, CommitSha, List, Repo, Standing},
+    generator::{ListNoted, Noted, Stood},
+    ledger::{HeldBack, Known, ListKey, ListRecord, Record},
 };
 
 /// How many rows a page has.
@@ -61,8 +57,8 @@ impl State {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 
-    fn of(noted: &Noted) -> Self {
-        match noted.stood {
+    pub(super) fn of(stood: Stood) -> Self {
+        match stood {
             Stood::Refused => Self::Refused,
             Stood::Answered(Standing::Fresh) => Self::Fresh,
             Stood::Answered(Standing::Held) => Self::Held,
@@ -131,6 +127,8 @@ pub enum Order {
 pub struct Filter {
     /// Those of one generator only.
     pub generator: Option<String>,
+    /// Those of one repository only.
+    pub repository: Option<Repo>,
     /// Words that a row must have, each of them; `#12` is that pull request.
     pub text: String,
     /// Those that are answered like this only.
@@ -143,7 +141,7 @@ pub struct Filter {
     pub page: usize,
 }
 
-/// A line with all that is known of it.
+/// A line with all that is known of it, or a list that stands beside no build.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     pub(super) generator: Arc<str>,
@@ -160,6 +158,33 @@ pub(super) struct Line {
     pub(super) noted: Option<Arc<Noted>>,
     /// When the note was made.
     pub(super) answered_at: Option<DateTime<Utc>>,
+    /// What it is where it is no line.
+    pub(super) list: Option<OfList>,
+}
+
+/// A list that stands beside no build: of such inputs, or of all open pull requests.
+#[derive(Clone, Debug)]
+pub(super) struct OfList {
+    pub(super) key: ListKey,
+    /// What the ledger has of it, if it has anything, or why that cannot be read.
+    pub(super) record: Option<Result<Arc<ListRecord>, Arc<str>>>,
+    /// What was said and answered last.
+    pub(super) noted: Option<Arc<ListNoted>>,
+}
+
+impl OfList {
+    pub(super) fn recorded(&self) -> Option<&ListRecord> {
+        self.record.as_ref()?.as_deref().ok()
+    }
+
+    /// How many items were answered last; where nobody has asked, as many as its sole part has.
+    fn items(&self) -> Option<usize> {
+        if let Some(answered) = self.noted.as_ref().and_then(|noted| noted.answered.as_ref()) {
+            return answered.items;
+        }
+        let mut parts = self.recorded()?.parts.values();
+        parts.next().filter(|_| parts.next().is_none()).map(List::len)
+    }
 }
 
 impl Line {
@@ -178,16 +203,47 @@ impl Line {
     }
 
     pub(super) fn reason(&self) -> &str {
-        self.noted.as_ref().map_or("", |noted| &noted.reason)
+        let of_list = || Some(&*self.list.as_ref()?.noted.as_ref()?.answered.as_ref()?.reason);
+        self.noted.as_ref().map(|noted| &*noted.reason).or_else(of_list).unwrap_or_default()
     }
 
-    /// Since when its commit is served.
+    /// Since when it is answered like this.
+    pub(super) fn standing_since(&self) -> Option<Moment> {
+        let of_list = || Some(self.list.as_ref()?.noted.as_ref()?.answered.as_ref()?.since);
+        self.noted.as_ref().map(|noted| noted.since).or_else(of_list)
+    }
+
+    /// How many items a list has.
+    pub(super) fn items(&self) -> Option<usize> {
+        self.list.as_ref()?.items()
+    }
+
+    /// What the guard holds back of a list.
+    pub(super) fn held_back(&self) -> Option<HeldBack> {
+        self.list.as_ref()?.recorded()?.guarded.held_back
+    }
+
+    /// Its branch's name, or what the list is about.
+    fn label(&self) -> Option<&str> {
+        let about = self.list.as_ref().map(|list| &*list.key.about);
+        self.branch.as_ref().map(Branch::as_str).or(about)
+    }
+
+    /// Since when its commit or its list is served.
     pub(super) fn served_since(&self) -> Option<DateTime<Utc>> {
-        self.record().map(|record| record.recorded_at)
+        let listed = || self.list.as_ref()?.recorded().map(|record| record.recorded_at);
+        self.record().map(|record| record.recorded_at).or_else(listed)
     }
 
     /// Whether it is one of those that are meant.
     pub(super) fn fits(&self, which: &Which) -> bool {
+        let by_repository = which.repository.is_none() || which.repository == self.repository;
+        if let (Some(about), Some(list)) = (&which.about, &self.list) {
+            return **about == *list.key.about && by_repository;
+        }
+        if which.about.is_some() || self.list.is_some() {
+            return false;
+        }
         let by_number = match which.number {
             Number::Any => true,
             Number::None => self.number.is_none(),
@@ -199,7 +255,10 @@ impl Line {
                 .branch
                 .as_deref()
                 .is_none_or(|wanted| self.branch.as_ref().is_some_and(|is| is.as_str() == wanted));
-        by_number && by_branch && which.repository_id.is_none_or(|wanted| self.repository_id == Some(wanted))
+        by_number
+            && by_branch
+            && by_repository
+            && which.repository_id.is_none_or(|wanted| self.repository_id == Some(wanted))
     }
 
     fn has(&self, words: &[Word]) -> bool {
@@ -207,7 +266,7 @@ impl Line {
         words.iter().all(|word| match word {
             Word::Number(number) => self.number == Some(*number),
             Word::Text(word) => {
-                self.branch.as_ref().is_some_and(|branch| lower(branch.as_str()).contains(word))
+                self.label().is_some_and(|label| lower(label).contains(word))
                     || self.commit().is_some_and(|commit| commit.as_str().contains(word))
                     || self.number.is_some_and(|number| number.to_string().contains(word))
                     || lower(self.reason()).contains(word)
@@ -231,88 +290,6 @@ fn words(text: &str) -> Vec<Word> {
     text.split_whitespace().map(word).collect()
 }
 
-/// The ledger's lines of these generators and those that were only answered.
-pub(super) fn join(listed: Vec<Listed>, generators: &BTreeMap<Arc<str>, Arc<Generator>>, now: Now) -> Vec<Line> {
-    let mut lines = Vec::with_capacity(listed.len());
-    let mut repositories: HashMap<u64, Repo> = HashMap::new();
-    let mut of_lines: HashMap<LineKey, Arc<Noted>> = HashMap::new();
-    for (name, generator) in generators {
-        for (about, noted) in generator.book().all() {
-            match about {
-                About::Line(key) => drop(of_lines.insert(key, noted)),
-                About::Question { number, branch } => {
-                    let base = bare(name, None, State::of(&noted));
-                    let (branch, answered_at) = (Some(branch), now.wall(noted.at));
-                    lines.push(Line { number, branch, noted: Some(noted), answered_at, ..base });
-                }
-            }
-        }
-    }
-    for Listed { key, repository, known, asked_at } in listed {
-        if let Some(name) = &repository {
-            repositories.entry(key.repository).or_insert_with(|| name.clone());
-        }
-        // What is not configured any more is nobody's to serve.
-        if generators.contains_key(&key.generator) {
-            let noted = of_lines.remove(&key);
-            lines.push(told(key, repository, Some(known), asked_at, noted, now));
-        }
-    }
-    for (key, noted) in of_lines {
-        let repository = repositories.get(&key.repository).cloned();
-        lines.push(told(key, repository, None, None, Some(noted), now));
-    }
-    lines
-}
-
-fn bare(generator: &Arc<str>, repository: Option<Repo>, state: State) -> Line {
-    Line {
-        generator: Arc::clone(generator),
-        repository,
-        repository_id: None,
-        told: None,
-        number: None,
-        branch: None,
-        state,
-        known: None,
-        asked_at: None,
-        noted: None,
-        answered_at: None,
-    }
-}
-
-fn told(
-    key: LineKey,
-    repository: Option<Repo>,
-    known: Option<Result<Known, Arc<str>>>,
-    asked_at: Option<DateTime<Utc>>,
-    noted: Option<Arc<Noted>>,
-    now: Now,
-) -> Line {
-    let state = noted.as_deref().map_or(State::NotAsked, State::of);
-    let (number, own) = match &key.line {
-        domain::Line::Pull(number) => (Some(*number), None),
-        domain::Line::Branch(branch) => (None, Some(branch)),
-    };
-    let recorded = match &known {
-        Some(Ok(Known::Item(record))) => Some(&record.branch),
-        _ => None,
-    };
-    let branch = noted.as_ref().map(|noted| &noted.branch).or(recorded).or(own).cloned();
-    let answered_at = noted.as_ref().and_then(|noted| now.wall(noted.at));
-    Line {
-        repository_id: Some(key.repository),
-        number,
-        branch,
-        told: Some(key.line),
-        known,
-        asked_at,
-        noted,
-        answered_at,
-        ..bare(&key.generator, repository, state)
-    }
-}
-
 /// A page of the lines that fit.
 #[derive(Debug)]
 pub(super) struct Page {
@@ -332,7 +309,8 @@ pub(super) fn page(mut lines: Vec<Line>, filter: &Filter) -> Page {
     let total = lines.len();
     let words = words(&filter.text);
     let of_generator = |line: &Line| filter.generator.as_deref().is_none_or(|name| *line.generator == *name);
-    lines.retain(|line| of_generator(line) && line.has(&words));
+    let of_repository = |line: &Line| filter.repository.is_none() || line.repository == filter.repository;
+    lines.retain(|line| of_generator(line) && of_repository(line) && line.has(&words));
     let mut counts: BTreeMap<_, _> = State::ALL.into_iter().map(|state| (state.as_str(), 0)).collect();
     for line in &lines {
         *counts.entry(line.state.as_str()).or_default() += 1;
@@ -355,7 +333,7 @@ fn compare(a: &Line, b: &Line, sort: Sort, order: Order) -> Ordering {
     };
     let by = match sort {
         Sort::Number => last(a.number, b.number, directed),
-        Sort::Branch => last(a.branch.as_ref(), b.branch.as_ref(), directed),
+        Sort::Branch => last(a.label(), b.label(), directed),
         Sort::Standing => directed(a.state.cmp(&b.state)),
         // The older, the greater the age.
         Sort::Age => last(a.served_since(), b.served_since(), |ordering| directed(ordering.reverse())),
@@ -363,7 +341,7 @@ fn compare(a: &Line, b: &Line, sort: Sort, order: Order) -> Ordering {
     };
     by.then_with(|| a.generator.cmp(&b.generator))
         .then_with(|| b.number.cmp(&a.number))
-        .then_with(|| a.branch.cmp(&b.branch))
+        .then_with(|| a.label().cmp(&b.label()))
         .then_with(|| a.repository_id.cmp(&b.repository_id))
 }
 

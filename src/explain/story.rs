@@ -185,12 +185,11 @@ impl Explain {
     pub(super) fn story(
         &self,
         generator: &Generator,
-        row: Option<&Line>,
+        (row, repository): (Option<&Line>, Option<Repo>),
         look: Option<&Look>,
         problem: Option<String>,
         now: Now,
     ) -> LineStory {
-        let repository = row.and_then(|row| row.repository.clone());
         let repository = repository.unwrap_or_else(|| generator.build().repository().clone());
         let record = row.and_then(Line::record);
         let web = Web { base: self.web.as_deref(), repository: &repository };
@@ -210,6 +209,7 @@ impl Explain {
             _ => None,
         });
         let branch = row.and_then(|row| row.branch.as_ref()).or(meant.map(|meant| &meant.branch));
+        let (parts, guard) = self.beside(generator, row, now);
         let next = branch.and_then(|branch| generator.build().next_look(number, branch));
         let (ledger, unreadable) = match row.and_then(|row| row.known.as_ref()) {
             Some(Ok(Known::Item(_))) => ("item", None),
@@ -231,7 +231,10 @@ impl Explain {
             next_look: next.and_then(|at| now.wall(at.max(now.moment))).map(|at| NextLook { at }),
             story,
             policy: Policy::of(generator),
+            parts,
+            guard,
             budgets: self.budgets(now),
+            services: self.services(now),
             problem: problem.or(unreadable),
         }
     }

@@ -5,8 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
-use super::{Now, Served, State, Story, rows::Line};
-use crate::generator::{Generator, Hold};
+use super::{
+    Now, Served, State, Story,
+    parts::{GuardView, HeldBackView, PartView},
+    rows::Line,
+    services::{Budget, ServiceView},
+};
+use crate::generator::{self, Generator, Hold};
 
 /// A page of the lines of all generators.
 #[derive(Clone, Debug, Serialize)]
@@ -33,6 +38,8 @@ pub struct Overview {
     pub lines: Vec<Row>,
     /// What is left of GitHub's budgets.
     pub budgets: Vec<Budget>,
+    /// On which terms each service is asked.
+    pub services: Vec<ServiceView>,
     /// Why the ledger cannot be read.
     pub problem: Option<String>,
 }
@@ -42,8 +49,8 @@ pub struct Overview {
 pub struct GeneratorView {
     /// Its name.
     pub name: String,
-    /// Its repository.
-    pub repository: String,
+    /// Its repository, or the pattern of them; nothing where it has no `build` part.
+    pub repository: Option<String>,
 }
 
 /// A line.
@@ -60,6 +67,10 @@ pub struct Row {
     pub number: Option<u64>,
     /// The head branch.
     pub branch: Option<String>,
+    /// What a list is about, where it stands beside no build.
+    pub about: Option<String>,
+    /// How many items such a list has.
+    pub items: Option<usize>,
     /// How it is answered.
     pub standing: State,
     /// Since when it is answered like this, as far as this process knows.
@@ -67,6 +78,8 @@ pub struct Row {
     pub standing_since: Option<DateTime<Utc>>,
     /// What was passed over and why.
     pub reason: String,
+    /// What the guard holds back of such a list.
+    pub held_back: Option<HeldBackView>,
     /// The commit that is served.
     pub commit: Option<String>,
     /// Since when.
@@ -113,8 +126,14 @@ pub struct LineStory {
     pub story: Option<Story>,
     /// What the generator is told about it.
     pub policy: Policy,
+    /// The parts beside the build.
+    pub parts: Vec<PartView>,
+    /// What looks after them.
+    pub guard: Option<GuardView>,
     /// What is left of GitHub's budgets.
     pub budgets: Vec<Budget>,
+    /// On which terms each service is asked.
+    pub services: Vec<ServiceView>,
     /// Why the ledger, or its record, cannot be read.
     pub problem: Option<String>,
 }
@@ -155,24 +174,13 @@ pub struct Policy {
     pub ahead: bool,
 }
 
-/// What is left of a budget.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Budget {
-    /// Whose.
-    pub name: String,
-    /// Points or requests an hour.
-    pub limit: u64,
-    /// What is left of them.
-    pub remaining: u64,
-    /// When all of them are back.
-    #[serde(serialize_with = "rfc3339")]
-    pub reset_at: DateTime<Utc>,
-}
-
 impl GeneratorView {
-    pub(super) fn of(generator: &Generator) -> Self {
-        Self { name: generator.name().to_string(), repository: generator.build().repository().to_string() }
+    pub(super) fn of(served: &generator::Served) -> Self {
+        let repository = match served {
+            generator::Served::Lines(lines) => Some(lines.repositories()),
+            generator::Served::Plain(_) => None,
+        };
+        Self { name: served.name().to_string(), repository }
     }
 }
 
@@ -185,9 +193,12 @@ impl Row {
             repository_id: line.repository_id,
             number: line.number,
             branch: line.branch.as_ref().map(ToString::to_string),
+            about: line.list.as_ref().map(|list| list.key.about.to_string()),
+            items: line.items(),
             standing: line.state,
-            standing_since: line.noted.as_ref().and_then(|noted| now.wall(noted.since)),
+            standing_since: line.standing_since().and_then(|since| now.wall(since)),
             reason: line.reason().to_owned(),
+            held_back: line.held_back().map(HeldBackView::of),
             commit: line.commit().map(|commit| commit.to_string()),
             served_since,
             age_seconds: served_since.map(|since| (now.wall - since).num_seconds().max(0)),

@@ -36,12 +36,24 @@ struct One {
 impl Generator {
     /// Answers for all open pull requests at once.
     pub async fn answer_all(self: &Arc<Self>, set: &str, parameters: &Map<String, Value>) -> Result<Answered, Refusal> {
+        let key = ListKey::of_pulls(&self.options.name, self.build.repository());
+        let answer = self.list_all(&key, set, parameters).await;
+        self.pulls.note_answer(&key, answer.as_ref());
+        Ok(Answered { answer: answer?, repeat: None, read_at: None })
+    }
+
+    async fn list_all(
+        self: &Arc<Self>,
+        key: &ListKey,
+        set: &str,
+        parameters: &Map<String, Value>,
+    ) -> Result<Answer, Refusal> {
         let deadline = self.clock.now() + self.options.answer_within;
         // What GitHub has not listed by then is left to the ledger, and the lines have their time, too.
         let listed_by = self.clock.now() + self.options.answer_within / 2;
-        let key = ListKey::of_pulls(&self.options.name, self.build.repository());
         let said = self.pulls.ask(&Map::new(), set, listed_by).await;
-        let listed = match self.pulls.settle(&key, None, &said, deadline).await {
+        self.pulls.note_said(key, &said);
+        let listed = match self.pulls.settle(key, None, &said, deadline).await {
             Ok(listed) => listed,
             Err(Unsettled::Unknown(reason)) => return Err(Refusal::Unavailable(reason)),
             Err(Unsettled::Misfit(misfit)) => return Err(Refusal::Misfit(misfit)),
@@ -50,8 +62,7 @@ impl Generator {
             self.build.read_all(&listing).await;
         }
         // With a deadline they are looked at, and so every one is known.
-        let answer = self.all_of(listed, (set, parameters), Some(deadline)).await?.ok_or(Refusal::Internal)?;
-        Ok(Answered { answer, repeat: None, read_at: None })
+        self.all_of(listed, (set, parameters), Some(deadline)).await?.ok_or(Refusal::Internal)
     }
 
     /// The answers for these pull requests; without a deadline, what is known of them, if that is so of each.

@@ -90,6 +90,45 @@ impl Lines {
         }
     }
 
+    /// The parts beside each build.
+    pub fn parts(&self) -> &Parts {
+        match self {
+            Self::Sole(generator) => generator.parts(),
+            Self::Family(family) => family.parts(),
+        }
+    }
+
+    /// The generators that there are now: of a family those of the repositories that were asked for last.
+    pub fn generators(&self) -> Vec<Arc<Generator>> {
+        match self {
+            Self::Sole(generator) => vec![Arc::clone(generator)],
+            Self::Family(family) => family.generators(),
+        }
+    }
+
+    /// The repository, or the pattern of them, for people.
+    pub fn repositories(&self) -> String {
+        match self {
+            Self::Sole(generator) => generator.build.repository().to_string(),
+            Self::Family(family) => family.pattern.to_string(),
+        }
+    }
+
+    /// The generator of one repository, for people: one that nobody has asked for is made, and not kept. Without a
+    /// repository it is the sole one; of a family any, which is told the same as all.
+    ///
+    /// # Errors
+    /// It does not answer for that repository.
+    pub fn of(&self, repo: Option<&Repo>) -> Result<Arc<Generator>, Refusal> {
+        match (self, repo) {
+            (Self::Sole(generator), Some(repo)) if generator.build.repository() != repo => {
+                Err(elsewhere(generator.build.repository()))
+            }
+            (Self::Sole(generator), _) => Ok(Arc::clone(generator)),
+            (Self::Family(family), repo) => family.of(repo.unwrap_or(family.pattern.example())),
+        }
+    }
+
     /// Whose question that is, by its `repository`. Nothing is looked up for it.
     ///
     /// # Errors
@@ -124,6 +163,15 @@ impl Family {
         &self.parts
     }
 
+    /// The generator of one repository, as it is or would be.
+    fn of(&self, repo: &Repo) -> Result<Arc<Generator>, Refusal> {
+        if !self.pattern.fits(repo) {
+            return Err(elsewhere(&self.pattern));
+        }
+        let known = self.members().by_repository.get(repo).map(|member| Arc::clone(&member.generator));
+        known.map_or_else(|| Ok(Arc::new(self.made(repo).map_err(unnameable)?.1)), Ok)
+    }
+
     /// The generator of the repository that a question names.
     fn meant(&self, parameters: &Map<String, Value>) -> Result<Arc<Generator>, Refusal> {
         let Some(asked) = repository(parameters)? else {
@@ -138,8 +186,7 @@ impl Family {
         if !self.pattern.fits(&asked) {
             return Err(elsewhere(&self.pattern));
         }
-        let member = self.member(&asked);
-        member.map_err(|error| QuestionError::new("repository", format!("no image can have its name: {error}")).into())
+        self.member(&asked).map_err(unnameable)
     }
 
     /// The generator of one repository, which fits.
@@ -244,6 +291,11 @@ impl Family {
     fn members(&self) -> MutexGuard<'_, Members> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "errors are mapped by it")]
+fn unnameable(error: NameError) -> Refusal {
+    QuestionError::new("repository", format!("no image can have its name: {error}")).into()
 }
 
 fn elsewhere(allowed: &impl fmt::Display) -> Refusal {

@@ -41,11 +41,15 @@ impl Generator {
     ) -> Result<Option<Answer>, Refusal> {
         let deadline = self.clock.now() + self.options.answer_within;
         let key = ListKey::of_pulls(&self.options.name, self.build.repository());
-        match self.pulls.settle(&key, None, &self.pulls.unasked(TOO_OFTEN), deadline).await {
-            Ok(listed) => self.all_of(listed, (set, parameters), None).await,
-            Err(Unsettled::Unknown(_)) => Ok(None),
-            Err(Unsettled::Misfit(misfit)) => Err(Refusal::Misfit(misfit)),
+        let answer = match self.pulls.settle(&key, None, &self.pulls.unasked(TOO_OFTEN), deadline).await {
+            Ok(listed) => self.all_of(listed, (set, parameters), None).await?,
+            Err(Unsettled::Unknown(_)) => None,
+            Err(Unsettled::Misfit(misfit)) => return Err(Refusal::Misfit(misfit)),
+        };
+        if let Some(answer) = &answer {
+            self.pulls.note_answer(&key, Ok(answer));
         }
+        Ok(answer)
     }
 }
 
@@ -58,7 +62,9 @@ impl PlainGenerator {
         match self.parts.settle(&key, None, &self.parts.unasked(TOO_OFTEN), deadline).await {
             Ok(Settled { list, reasons, .. }) => {
                 let reason = reasons.join("; ");
-                Ok(Some(Answer::List { list, standing: Standing::Held, commit: None, reason }))
+                let answer = Answer::List { list, standing: Standing::Held, commit: None, reason };
+                self.parts.note_answer(&key, Ok(&answer));
+                Ok(Some(answer))
             }
             Err(Unsettled::Unknown(_)) => Ok(None),
             Err(Unsettled::Misfit(misfit)) => Err(Refusal::Misfit(misfit)),

@@ -20,10 +20,14 @@ use std::{
 use futures_util::future::join_all;
 use serde_json::{Map, Value};
 
-use super::guard::{Guard, Judged};
+use super::{
+    Refusal,
+    guard::{Guard, Judged},
+    heard::{Heard, PartSaid},
+};
 use crate::{
     clock::{Moment, SharedClock},
-    domain::{Contribution, List, Misfit, QuestionError, Selector, TAKEN_KEYS, inputs, product, vanished},
+    domain::{Answer, Contribution, List, Misfit, QuestionError, Selector, TAKEN_KEYS, inputs, product, vanished},
     ledger::{Guarded, KnownLists, Ledger, LedgerError, ListKey, ListRecord},
     parts::{
         build::{BuildPart, pull_keys},
@@ -103,6 +107,7 @@ pub struct Parts {
     guard: Option<Guard>,
     /// Why a part could not say when it was asked last, by its name: the log is told what is new.
     silent: Mutex<BTreeMap<Arc<str>, CannotSay>>,
+    heard: Heard,
     ledger: Arc<Ledger>,
     clock: SharedClock,
 }
@@ -112,6 +117,8 @@ pub struct Parts {
 pub(super) struct Said {
     /// When they were asked.
     as_of: Moment,
+    /// With what, in one form.
+    inputs: Option<Arc<str>>,
     lists: Vec<Result<List, CannotSay>>,
 }
 
@@ -148,7 +155,8 @@ impl Parts {
         ledger: Arc<Ledger>,
         clock: SharedClock,
     ) -> Self {
-        Self { generator, all, build_keys, guard, silent: Mutex::default(), ledger, clock }
+        let (silent, heard) = (Mutex::default(), Heard::default());
+        Self { generator, all, build_keys, guard, silent, heard, ledger, clock }
     }
 
     /// Whether there are none.
@@ -159,6 +167,35 @@ impl Parts {
     /// Each part.
     pub fn iter(&self) -> impl Iterator<Item = &Part> {
         self.all.iter()
+    }
+
+    /// Whose they are.
+    pub fn generator(&self) -> &Arc<str> {
+        &self.generator
+    }
+
+    /// What they said last.
+    pub fn heard(&self) -> &Heard {
+        &self.heard
+    }
+
+    /// What looks after them, if anything does.
+    pub fn guard(&self) -> Option<Guard> {
+        self.guard
+    }
+
+    /// Notes what was said about something.
+    pub(super) fn note_said(&self, key: &ListKey, said: &Said) {
+        let parts = self.all.iter().zip(&said.lists).map(|(part, list)| {
+            let list = list.as_ref().map(List::len).map_err(Clone::clone);
+            (Arc::clone(&part.name), PartSaid { at: said.as_of, said: list })
+        });
+        self.heard.said(key, said.inputs.as_deref(), parts, self.clock.now());
+    }
+
+    /// Notes how it was answered.
+    pub(super) fn note_answer(&self, key: &ListKey, answer: Result<&Answer, &Refusal>) {
+        self.heard.answered(key, answer, self.clock.now());
     }
 
     /// Looks at what is asked of each source, and says what is wrong with it before anybody is told so.
@@ -207,7 +244,7 @@ impl Parts {
     /// no part can say, and nobody else is concerned.
     pub(super) fn say_nothing(&self, why: &QuestionError) -> Said {
         let cannot_say = || Err(CannotSay { reason: why.to_string() });
-        Said { as_of: self.clock.now(), lists: self.all.iter().map(|_| cannot_say()).collect() }
+        Said { as_of: self.clock.now(), inputs: None, lists: self.all.iter().map(|_| cannot_say()).collect() }
     }
 
     /// Asks all parts at once.
@@ -219,13 +256,14 @@ impl Parts {
         for (part, list) in self.all.iter().zip(&lists) {
             self.note(part, list);
         }
-        Said { as_of, lists }
+        let inputs = Some(Value::Object(inputs.clone()).to_string().into());
+        Said { as_of, inputs, lists }
     }
 
     /// What the parts would say if none could be asked.
     pub(super) fn unasked(&self, reason: &str) -> Said {
         let cannot_say = |_: &Part| Err(CannotSay { reason: reason.to_owned() });
-        Said { as_of: self.clock.now(), lists: self.all.iter().map(cannot_say).collect() }
+        Said { as_of: self.clock.now(), inputs: None, lists: self.all.iter().map(cannot_say).collect() }
     }
 
     /// Tells the log when a part falls silent, for another reason, or speaks again.

@@ -45,15 +45,22 @@ impl PlainGenerator {
 
     /// Answers a question in time; while nobody can say, the time that is left is used to ask again.
     pub async fn answer(&self, set: &str, parameters: &Map<String, Value>) -> Result<Answer, Refusal> {
+        let inputs = self.parts.inputs(parameters)?;
+        let key = ListKey::of_inputs(&self.name, &Value::Object(inputs.clone()).to_string());
+        let answer = self.ask_and_settle(&key, &inputs, set).await;
+        self.parts.note_answer(&key, answer.as_ref());
+        answer
+    }
+
+    async fn ask_and_settle(&self, key: &ListKey, inputs: &Map<String, Value>, set: &str) -> Result<Answer, Refusal> {
         let deadline = self.clock.now() + self.answer_within;
         // What the sources do not say by then is unknown; what is left is for the ledger.
         let last_word = self.clock.now() + self.answer_within.mul_f64(0.9);
-        let inputs = self.parts.inputs(parameters)?;
-        let key = ListKey::of_inputs(&self.name, &Value::Object(inputs.clone()).to_string());
         let mut said_first = None;
         loop {
-            let said = self.parts.ask(&inputs, set, last_word).await;
-            let reason = match self.parts.settle(&key, None, &said, deadline).await {
+            let said = self.parts.ask(inputs, set, last_word).await;
+            self.parts.note_said(key, &said);
+            let reason = match self.parts.settle(key, None, &said, deadline).await {
                 Ok(settled) => {
                     let standing = if settled.held { Standing::Held } else { Standing::Fresh };
                     let reason = settled.reasons.join("; ");

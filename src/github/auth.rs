@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::{Moment, SharedClock},
     domain::Repo,
-    upstream::{Kind, PaceLimits, Secret, SecretFile, UpstreamError},
+    upstream::{Kind, PaceLimits, PaceUse, Secret, SecretFile, UpstreamError},
 };
 
 /// How fine-grained tokens begin.
@@ -129,6 +129,16 @@ impl Authority {
     pub(super) fn budget_of(&self, resource: Resource) -> Option<Budget> {
         let budgets = self.credentials().into_iter().filter_map(|credential| credential.budget_of(resource));
         budgets.min_by_key(|budget| budget.remaining)
+    }
+
+    /// Each credential in use, for people, and how its pace is used.
+    pub(super) fn usage(&self) -> Vec<(String, PaceUse)> {
+        let name = |holder: &Holder| match holder {
+            Holder::Token(_) => "token".to_owned(),
+            Holder::App { id, .. } => format!("App {id}"),
+            Holder::Installation { app } => format!("installation of App {app}"),
+        };
+        self.credentials().iter().map(|credential| (name(&credential.holder), credential.usage())).collect()
     }
 
     /// Since when GitHub limits none of the credentials; `None` while it limits one.

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     clock::{Moment, SharedClock},
-    upstream::{Kind, Pace, PaceLimits, Permit, UpstreamError, urgency},
+    upstream::{Kind, Pace, PaceLimits, PaceUse, Permit, UpstreamError, urgency},
 };
 
 /// GitHub's advice where it names no time.
@@ -175,6 +175,11 @@ impl Credential {
         self.pace.pause_until(until);
         tracing::warn!(seconds = pause.as_secs(), status = %answer.status, "GitHub asks to slow down");
         slow_down(until)
+    }
+
+    /// How its pace is used now.
+    pub(super) fn usage(&self) -> PaceUse {
+        self.pace.usage()
     }
 
     /// Since when GitHub does not limit it; `None` while it does.

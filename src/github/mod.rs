@@ -47,7 +47,7 @@ pub use self::{
 use crate::{
     clock::{Moment, SharedClock},
     domain::{Branch, Check, CommitFacts, CommitSha, Commits, Listing, Repo, Snapshot},
-    upstream::{Cache, Failing, PaceLimits, Service, UpstreamError, http},
+    upstream::{Cache, Failing, PaceLimits, PaceUse, Service, Terms, UpstreamError, http},
 };
 
 /// What errors call this upstream.
@@ -272,6 +272,16 @@ impl GitHub {
     pub fn traffic(&self) -> Service {
         let sender = &self.reader.sender;
         Service { host: SERVICE.into(), requests: sender.traffic().counts().collect(), up: sender.breaker.is_well() }
+    }
+
+    /// On which terms it is asked now, by each credential; what it says itself is in [`GitHub::budgets`].
+    pub fn terms(&self) -> Vec<Terms> {
+        let open = self.reader.sender.breaker.trouble();
+        let of = |(account, pace): (String, PaceUse)| {
+            let (host, account) = (SERVICE.into(), Some(account));
+            Terms { host, account, pace, quota: None, rests: None, open: open.clone() }
+        };
+        self.reader.authority.usage().into_iter().map(of).collect()
     }
 
     /// What is left of each budget that GitHub has named, by its name.

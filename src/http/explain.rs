@@ -16,6 +16,7 @@
 mod line;
 mod list;
 mod page;
+mod parts;
 mod query;
 mod session;
 #[cfg(test)]
@@ -155,6 +156,7 @@ async fn show(State(ops): State<Arc<Ops>>, request: Request) -> Reply {
 async fn found(explainer: &Explainer, query: &Query, visitor: &Visitor, format: Format) -> Reply {
     match explainer.explain.line(&query.which).await {
         Ok(Found::One(story)) => shown(format, &story, || line::page(&story, query, visitor)),
+        Ok(Found::List(story)) => shown(format, &story, || parts::page(&story, query, visitor)),
         Ok(Found::Several(overview)) => {
             let note = "Several lines have this name. Choose one.";
             shown(format, &overview, || list::page(&overview, query, visitor, Some(note)))
@@ -275,7 +277,11 @@ fn wrong_query(wrong: &str, visitor: &Visitor, format: Format) -> Reply {
 fn unexplained(why: &Unexplained, query: &Query, visitor: &Visitor, format: Format) -> Reply {
     let status = match why {
         Unexplained::NoSuchGenerator { .. } | Unexplained::NeverSeen => StatusCode::NOT_FOUND,
-        Unexplained::Unnamed(_) | Unexplained::Bad(_) => StatusCode::BAD_REQUEST,
+        Unexplained::Unnamed(_)
+        | Unexplained::NoLines(_)
+        | Unexplained::NoRepository(_)
+        | Unexplained::Refused(_)
+        | Unexplained::Bad(_) => StatusCode::BAD_REQUEST,
         Unexplained::Busy | Unexplained::Late => StatusCode::SERVICE_UNAVAILABLE,
     };
     if format == Format::Html {

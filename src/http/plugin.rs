@@ -23,7 +23,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     domain::{ApplicationSets, Question, QuestionError, excerpt, wants_all},
-    generator::{Answered, Lines, PlainGenerator},
+    generator::{Answered, Lines, PlainGenerator, Served},
     metrics::{Counts, Outcome},
     trace::{Caller, Trace, Traces},
     upstream::Calls,
@@ -43,15 +43,6 @@ pub struct Plugin {
     pace: InboundPace,
     traces: Traces,
     clock: SharedClock,
-}
-
-/// One generator.
-#[derive(Clone, Debug)]
-pub enum Served {
-    /// One with a build part.
-    Lines(Lines),
-    /// One without.
-    Plain(Arc<PlainGenerator>),
 }
 
 /// Who may ask a generator.
@@ -266,13 +257,6 @@ impl Served {
             }
         };
         Ok(answer.map_err(Problem::Refused)?.as_ref().map(Ready::new))
-    }
-
-    fn name(&self) -> &Arc<str> {
-        match self {
-            Self::Lines(lines) => lines.name(),
-            Self::Plain(generator) => generator.name(),
-        }
     }
 }
 

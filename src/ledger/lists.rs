@@ -66,10 +66,43 @@ impl ListKey {
         Self { generator: Arc::clone(generator), about: format!("pull requests of {repository}").into() }
     }
 
+    /// What they are about.
+    pub fn subject(&self) -> Subject<'_> {
+        if let Some(inputs) = self.about.strip_prefix("inputs ") {
+            Subject::Inputs(inputs)
+        } else if let Some(repository) = self.about.strip_prefix("pull requests of ") {
+            Subject::Pulls(repository)
+        } else {
+            Subject::Line
+        }
+    }
+
     /// Lists beside a line's build.
     pub fn of_line(key: &LineKey) -> Self {
         Self { generator: Arc::clone(&key.generator), about: format!("line {} {}", key.repository, key.line).into() }
     }
+}
+
+/// What lists are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// Such inputs, or a hash that stands for them.
+    Inputs(&'a str),
+    /// The open pull requests of a repository.
+    Pulls(&'a str),
+    /// A line, beside whose build they stand.
+    Line,
+}
+
+/// Lists of the ledger that stand beside no build, for people.
+#[derive(Clone, Debug)]
+pub struct ListedLists {
+    /// Which.
+    pub key: ListKey,
+    /// What is recorded, or why that cannot be read.
+    pub record: Result<Arc<ListRecord>, Arc<str>>,
+    /// When they were asked for last.
+    pub asked_at: Option<DateTime<Utc>>,
 }
 
 /// What was answered last.
@@ -130,6 +163,17 @@ impl Ledger {
             Err(error) if known.record.is_none() => Err(error),
             _ => Ok(known),
         }
+    }
+
+    /// What memory has of lists.
+    pub fn recorded_lists(&self, key: &ListKey) -> Option<Arc<ListRecord>> {
+        self.memory().mirror.lists.known(key).record
+    }
+
+    /// All lists that stand beside no build, in no order.
+    pub async fn list_lists(&self, until: Moment) -> Result<Vec<ListedLists>, LedgerError> {
+        self.refresh(until).await?;
+        Ok(self.memory().mirror.lists.standing_alone())
     }
 
     /// Notes that lists were asked for, and are still so as of then.

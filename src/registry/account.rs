@@ -20,7 +20,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use super::{challenge::TokenServer, credential::Credential};
 use crate::{
     clock::Moment,
-    upstream::{Pace, UpstreamError},
+    upstream::{Pace, Quota, Trouble, UpstreamError},
 };
 
 /// The first pause after a refusal.
@@ -50,6 +50,8 @@ pub(super) struct Account {
     limited: AtomicU32,
     /// Until when it is believed that no pulls are left.
     without_pulls: Mutex<Moment>,
+    /// What the registry said last of how many are left.
+    quota: Mutex<Option<Quota>>,
 }
 
 /// How the registry wants the credential to be shown.
@@ -139,6 +141,7 @@ impl Account {
             accepted: AtomicBool::default(),
             limited: AtomicU32::default(),
             without_pulls: Mutex::default(),
+            quota: Mutex::default(),
         }
     }
 
@@ -224,9 +227,22 @@ impl Account {
     }
 
     /// The registry says how many pulls are left.
-    pub(super) fn has_pulls(&self, left: u64, now: Moment) {
-        let until = if left == 0 { now + WITHOUT_PULLS } else { Moment::START };
+    pub(super) fn has_pulls(&self, quota: Quota) {
+        let until = if quota.remaining == 0 { quota.seen_at + WITHOUT_PULLS } else { Moment::START };
         *self.without_pulls.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        *self.quota.lock().unwrap_or_else(PoisonError::into_inner) = Some(quota);
+    }
+
+    /// What the registry said last of how many pulls are left, if it says that.
+    pub(super) fn quota(&self) -> Option<Quota> {
+        *self.quota.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the credential rests, if it does.
+    pub(super) fn rests(&self, now: Moment) -> Option<Trouble> {
+        let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let refusal = &breaker.as_ref().filter(|breaker| now < breaker.refusal.until)?.refusal;
+        Some(Trouble { why: Arc::clone(&refusal.error.message), until: refusal.until })
     }
 
     /// Whether something that nobody waits for may be sent; else from when on.

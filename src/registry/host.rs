@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::{Moment, SharedClock},
-    upstream::{Breaker, Kind, Pace, SecretError, Service, Traffic, UpstreamError, http},
+    upstream::{Breaker, Kind, Pace, PaceUse, SecretError, Service, Terms, Traffic, UpstreamError, http},
 };
 
 /// How many servers of one registry are told apart.
@@ -112,6 +112,32 @@ impl Host {
         let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         let up = breakers.values().all(|breaker| breaker.is_well());
         Service { host: Arc::clone(&self.name), requests: self.traffic.counts().collect(), up }
+    }
+
+    /// On which terms it is asked now, by each credential that is in use there.
+    pub(super) fn terms(&self) -> Vec<Terms> {
+        let now = self.now();
+        let open = {
+            let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+            breakers.values().filter_map(|breaker| breaker.trouble()).max_by_key(|trouble| trouble.until)
+        };
+        let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accounts: Vec<_> = accounts.by_credential.values().cloned().collect();
+        accounts.sort_by_key(|account| account.id);
+        let terms = |account: Option<&Account>, pace: PaceUse| Terms {
+            host: Arc::clone(&self.name),
+            account: account.map(|account| if account.is_anonymous() { "anonymous" } else { "credential" }.to_owned()),
+            pace,
+            quota: account.and_then(Account::quota),
+            rests: account.and_then(|account| account.rests(now)),
+            open: open.clone(),
+        };
+        if accounts.is_empty() {
+            // Nothing was sent yet.
+            let unused = Pace::new(self.settings.pace, Arc::clone(&self.clock));
+            return vec![terms(None, unused.usage())];
+        }
+        accounts.iter().map(|account| terms(Some(account), account.pace.usage())).collect()
     }
 
     /// Since when it and the account's token server are up, and neither limit nor refuse us; `None` while they are not.

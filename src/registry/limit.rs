@@ -1,9 +1,11 @@
 //! How long a 429 asks us to wait.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+
+use crate::{clock::Moment, upstream::Quota};
 
 /// No pause is shorter, whatever is said: GHCR names microseconds.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -23,9 +25,22 @@ pub(super) fn pause(headers: &HeaderMap, body: &[u8], now: DateTime<Utc>, streak
 }
 
 /// How many pulls are left, where a registry says so: Docker Hub with every answer, also to a HEAD, which is none.
-pub(super) fn pulls_left(headers: &HeaderMap) -> Option<u64> {
-    // `20;w=21600`, and where nothing is limited nothing or `;w=21600`.
-    headers.get("ratelimit-remaining")?.to_str().ok()?.split(';').next()?.trim().parse().ok()
+pub(super) fn quota(headers: &HeaderMap, seen_at: Moment) -> Option<Quota> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    let (remaining, window) = counted(text("ratelimit-remaining")?);
+    let (limit, window_of_limit) = text("ratelimit-limit").map(counted).unwrap_or_default();
+    let window = window_of_limit.or(window).map(Duration::from_secs);
+    Some(Quota { limit, remaining: remaining?, window, seen_at })
+}
+
+/// `20;w=21600`, and where nothing is limited nothing or `;w=21600`.
+fn counted(text: &str) -> (Option<u64>, Option<u64>) {
+    fn number<T: FromStr>(text: &str) -> Option<T> {
+        text.trim().parse().ok()
+    }
+    let mut parts = text.split(';');
+    let count = parts.next().and_then(number);
+    (count, parts.find_map(|part| number(part.trim().strip_prefix("w=")?)))
 }
 
 fn header(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
@@ -95,11 +110,20 @@ mod tests {
 
     #[test]
     fn pulls_are_counted_where_they_are_limited() {
-        let left = |value: &str| {
-            pulls_left(&HeaderMap::from_iter([("ratelimit-remaining".parse().unwrap(), value.parse().unwrap())]))
+        let headers = |pairs: &[(&'static str, &str)]| -> HeaderMap {
+            pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
         };
+        let at = Moment::START;
+        let left = |value: &str| quota(&headers(&[("ratelimit-remaining", value)]), at).map(|quota| quota.remaining);
         assert_eq!((left("20;w=21600"), left("0;w=21600"), left(" 7 ")), (Some(20), Some(0), Some(7)));
-        assert_eq!((left(";w=21600"), left(""), left("many"), pulls_left(&HeaderMap::new())), (None, None, None, None));
+        assert_eq!((left(";w=21600"), left(""), left("many"), quota(&headers(&[]), at)), (None, None, None, None));
+        let (window, both) = (
+            Some(Duration::from_hours(6)),
+            [("ratelimit-limit", "100;w=21600"), ("ratelimit-remaining", "97;w=21600")],
+        );
+        assert_eq!(quota(&headers(&both), at), Some(Quota { limit: Some(100), remaining: 97, window, seen_at: at }));
+        let odd = [("ratelimit-limit", "much;x=1"), ("ratelimit-remaining", "97;w=soon")];
+        assert_eq!(quota(&headers(&odd), at), Some(Quota { limit: None, remaining: 97, window: None, seen_at: at }));
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub use self::{
 use crate::{
     clock::{Moment, SharedClock},
     domain::{Digest, ImageName, Tag},
-    upstream::{Cache, Failing, Kind, Service, UpstreamError, http},
+    upstream::{Cache, Failing, Kind, Service, Terms, UpstreamError, http},
 };
 
 /// How long it is believed that a repository exists, or does not.
@@ -206,6 +206,14 @@ impl Registries {
         let mut services: Vec<_> = hosts.values().map(|host| host.service()).collect();
         services.sort_by(|a, b| a.host.cmp(&b.host));
         services
+    }
+
+    /// On which terms each registry is asked now.
+    pub fn terms(&self) -> Vec<Terms> {
+        let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut terms: Vec<_> = hosts.values().flat_map(|host| host.terms()).collect();
+        terms.sort_by(|a, b| a.host.cmp(&b.host));
+        terms
     }
 
     fn target(&self, image: &ImageName) -> Result<Arc<Target>, UpstreamError> {

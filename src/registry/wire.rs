@@ -111,8 +111,8 @@ impl Host {
         let response = self.transmit(request).await?;
         sending.answered(response.status());
         let (status, headers) = (response.status(), response.headers().clone());
-        if let Some(left) = limit::pulls_left(&headers) {
-            account.has_pulls(left, self.now());
+        if let Some(quota) = limit::quota(&headers, self.now()) {
+            account.has_pulls(quota);
         }
         let body = match (status.is_success(), request.limit) {
             _ if request.method == Method::HEAD => Vec::new(),

@@ -32,7 +32,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Kind, UpstreamError, http, urgency};
+use super::{Kind, Trouble, UpstreamError, http, urgency};
 use crate::clock::{Moment, SharedClock};
 
 /// How many failures in a row open it.
@@ -165,6 +165,13 @@ impl Breaker {
         self.change(|state| {
             let well = state.open.is_none() && state.failures == 0 && !state.hangs(now);
             well.then_some(state.recovered)
+        })
+    }
+
+    /// Why the service is left alone, and when the next probe may be sent, if it is.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.change(|state| {
+            state.open.as_ref().map(|open| Trouble { why: Arc::clone(&open.error.message), until: open.due })
         })
     }
 

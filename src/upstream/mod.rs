@@ -10,6 +10,7 @@
 //! * [`Calls`]: how many requests a question has led to, and in which trace.
 //! * [`collector`]: where traces are sent.
 //! * [`Traffic`]: how many requests were sent, and what came of them.
+//! * [`Terms`]: what may be sent at the moment, for people.
 //! * [`SecretFile`]: a secret that is read again when its file changes.
 
 mod breaker;
@@ -21,6 +22,7 @@ mod health;
 pub mod http;
 mod pace;
 mod secret;
+mod terms;
 mod traffic;
 pub mod urgency;
 
@@ -32,5 +34,6 @@ pub use self::{
     health::Failing,
     pace::{Pace, PaceClock, PaceLimits, Permit},
     secret::{Secret, SecretError, SecretFile},
+    terms::{PaceUse, Quota, Terms, Trouble},
     traffic::{Service, Traffic},
 };

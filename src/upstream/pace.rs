@@ -24,7 +24,10 @@ use governor::{
 };
 use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
 
-use super::urgency;
+use super::{
+    terms::{Minute, PaceUse},
+    urgency,
+};
 use crate::clock::{Moment, SharedClock};
 
 /// Requests per second and at the same time.
@@ -38,6 +41,7 @@ pub struct PaceLimits {
 
 /// The pace of one credential at one host.
 pub struct Pace {
+    limits: PaceLimits,
     clock: SharedClock,
     spacing: RateLimiter<NotKeyed, InMemoryState, PaceClock, NoOpMiddleware<Duration>>,
     slots: Arc<Semaphore>,
@@ -48,6 +52,8 @@ pub struct Pace {
     /// Told whenever a slot is given back, or no question waits any more.
     freed: Arc<Notify>,
     paused_until: Mutex<Moment>,
+    /// What was let through lately.
+    minute: Minute,
 }
 
 /// The right to send one request; held until its answer was read.
@@ -71,6 +77,7 @@ impl Pace {
     pub fn new(limits: PaceLimits, clock: SharedClock) -> Self {
         let concurrent = limits.concurrent.get() as usize;
         Self {
+            limits,
             spacing: RateLimiter::direct_with_clock(
                 Quota::per_second(limits.per_second),
                 PaceClock(Arc::clone(&clock)),
@@ -80,6 +87,7 @@ impl Pace {
             waiting: AtomicUsize::new(0),
             freed: Arc::default(),
             paused_until: Mutex::new(Moment::START),
+            minute: Minute::default(),
             clock,
         }
     }
@@ -98,6 +106,7 @@ impl Pace {
         };
         // The pause may have begun while we waited.
         self.check_pause()?;
+        self.minute.add(self.clock.now());
         Ok(permit)
     }
 
@@ -158,6 +167,19 @@ impl Pace {
     /// When the latest pause ends or ended.
     pub fn last_pause(&self) -> Moment {
         *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How it is used now.
+    pub fn usage(&self) -> PaceUse {
+        let PaceLimits { per_second, concurrent } = self.limits;
+        let concurrent = concurrent.get();
+        PaceUse {
+            per_second: per_second.get(),
+            concurrent,
+            under_way: (concurrent as usize).saturating_sub(self.slots.available_permits()),
+            last_minute: self.minute.count(self.clock.now()),
+            paused_until: self.paused(),
+        }
     }
 
     fn check_pause(&self) -> Result<(), Moment> {
@@ -228,8 +250,18 @@ mod tests {
     #[tokio::test]
     async fn a_burst_passes_and_the_next_waits_its_share() {
         let (clock, pace) = pace(2, 8);
+        let first = pace.turn().await.unwrap();
+        let use_of = |under_way, last_minute| PaceUse {
+            per_second: 2,
+            concurrent: 8,
+            under_way,
+            last_minute,
+            paused_until: None,
+        };
+        assert_eq!(pace.usage(), use_of(1, 1));
+        drop(first);
         drop(pace.turn().await.unwrap());
-        drop(pace.turn().await.unwrap());
+        assert_eq!(pace.usage(), use_of(0, 2));
         let third = tokio::spawn({
             let pace = Arc::clone(&pace);
             async move { pace.turn().await.map(drop) }
@@ -340,6 +372,7 @@ mod tests {
         pace.pause_until(until);
         pace.pause_until(clock.now() + Duration::from_secs(3));
         assert_eq!(pace.turn().await.unwrap_err(), until);
+        assert_eq!((pace.usage().paused_until, pace.usage().last_minute), (Some(until), 0));
         clock.advance(Duration::from_secs(30));
         assert!(pace.turn().await.is_ok());
     }

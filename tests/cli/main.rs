@@ -17,6 +17,7 @@ mod ledger;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod plugins;
+mod pod;
 mod resolve;
 mod secrets;
 mod serve;

@@ -190,7 +190,7 @@ pub(crate) struct Serving {
 
 impl Serving {
     /// Waits for the line that tells the ports.
-    fn new(mut child: Child) -> Self {
+    pub(crate) fn new(mut child: Child) -> Self {
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let (mut log, mut ports) = (String::new(), None);
         while ports.is_none() && lines.read_line(&mut log).unwrap() > 0 {

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     chromium::{self, Chromium},
+    kinds::of_every_trouble,
     stage::{REPO, Stage, TOKEN, of_everything},
 };
 use lastgreen_sim::CheckRun;
@@ -25,13 +26,18 @@ struct Scene {
 impl Scene {
     /// `None` where there is no browser.
     async fn new() -> Option<Self> {
+        Self::of(of_everything()).await
+    }
+
+    /// The same with that on the stage.
+    async fn of(stage: impl Future<Output = Stage>) -> Option<Self> {
         let Some(program) = chromium::installed() else {
             let required = std::env::var("LASTGREEN_REAL_SERVERS").is_ok_and(|value| value == "required");
             assert!(!required, "chromium is not installed");
             println!("NOT RUN: chromium is not installed");
             return None;
         };
-        let stage = of_everything().await;
+        let stage = stage.await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (router, clock) = (stage.ops.clone(), Arc::new(stage.clock.clone()));
@@ -90,16 +96,7 @@ async fn it_looks_well_at_every_width_and_in_both_colours() {
     let (_scene, ()) = scene
         .with(|browser, base| {
             for (name, path) in [("list", "/explain"), ("line", "/explain?number=12"), ("held", "/explain?number=9")] {
-                for width in [390, 1280] {
-                    for scheme in ["light", "dark"] {
-                        browser.look_like(width, scheme);
-                        browser.go(&format!("{base}{path}"));
-                        keep(&format!("{name}-{width}-{scheme}"), &browser.picture());
-                        // Nothing is wider than the window.
-                        assert_eq!(browser.eval("document.documentElement.scrollWidth"), width, "{path}");
-                        assert_eq!(browser.eval(CONTRAST), json!([]), "{path} at {width}, {scheme}");
-                    }
-                }
+                looks_well(browser, &format!("{base}{path}"), name);
             }
             // For the documentation.
             browser.look_like(1000, "light");
@@ -108,6 +105,41 @@ async fn it_looks_well_at_every_width_and_in_both_colours() {
             assert_eq!(browser.complaints(), [""; 0]);
         })
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_looks_well() {
+    let Some(scene) = Scene::of(of_every_trouble()).await else { return };
+    let scene = scene.signed_in("/explain").await;
+    let (scene, ()) = scene
+        .with(|browser, base| {
+            for (name, path) in [
+                ("kinds", "/explain"),
+                ("kinds-pattern", "/explain?generator=apps&number=1&repository=myorg/app-api"),
+                ("kinds-plain", "/explain?generator=tenants&about=inputs+%7B%7D"),
+                ("kinds-pulls", "/explain?generator=preview&about=pull+requests+of+myorg/myrepo"),
+                ("kinds-mixed", "/explain?generator=mixed&number=12"),
+            ] {
+                looks_well(browser, &format!("{base}{path}"), name);
+            }
+            assert_eq!(browser.complaints(), [""; 0]);
+        })
+        .await;
+    assert_eq!(scene.stage.asked(), (0, 0));
+}
+
+/// Looks at a page at every width and in both colours: nothing is wider than the window, and every text is readable.
+#[track_caller]
+fn looks_well(browser: &mut Chromium, url: &str, name: &str) {
+    for width in [390, 1280] {
+        for scheme in ["light", "dark"] {
+            browser.look_like(width, scheme);
+            browser.go(url);
+            keep(&format!("{name}-{width}-{scheme}"), &browser.picture());
+            assert_eq!(browser.eval("document.documentElement.scrollWidth"), width, "{url}");
+            assert_eq!(browser.eval(CONTRAST), json!([]), "{url} at {width}, {scheme}");
+        }
+    }
 }
 
 /// Texts whose contrast with what is behind them is below 4.5.
@@ -286,7 +318,10 @@ async fn it_works_without_scripts() {
             click(browser, ".lines tbody a");
             assert_eq!(browser.eval("document.querySelector('h1').textContent"), "feature/checkout-redesign #12");
             click(browser, ".ask button");
-            assert_eq!(browser.eval(at), "/explain?generator=preview&number=12&branch=feature%2Fcheckout-redesign");
+            assert_eq!(
+                browser.eval(at),
+                "/explain?generator=preview&number=12&branch=feature%2Fcheckout-redesign&repositoryId=1000001"
+            );
             assert!(
                 browser
                     .eval("document.querySelector('#story').textContent")
@@ -318,7 +353,7 @@ async fn a_screen_reader_finds_its_way() {
                     ("heading", "Previews"),
                     ("navigation", "By standing"),
                     ("searchbox", "Filter"),
-                    ("table", "Pull requests and branches, and how they are answered"),
+                    ("table", "pull requests and branches, and how they are answered"),
                     ("cell", "#12"),
                     ("link", "feature/checkout-redesign"),
                     ("cell", "held"),

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{REPO, Stage, of_everything};
+use crate::{
+    kinds::of_every_trouble,
+    stage::{REPO, Stage, of_everything},
+};
 use lastgreen_sim::sha;
 
 /// The keys of every object in a value, by where it is; the elements of a list are one.
@@ -38,6 +41,7 @@ async fn a_line_in_the_list() {
         list["lines"],
         json!([{
             "generator": "preview", "repository": REPO, "repositoryId": id, "number": 1, "branch": "feature",
+            "about": null, "items": null, "heldBack": null,
             "standing": "fresh", "standingSince": at(-90), "reason": "", "commit": sha("a1"),
             "servedSince": at(-90), "ageSeconds": 90, "answeredAt": at(-90), "askedAt": list["lines"][0]["askedAt"],
         }])
@@ -62,6 +66,13 @@ async fn the_documentation_names_every_field_and_no_other() {
     let mut found = std::collections::BTreeSet::new();
     keys(&stage.look("/explain").await.json(), "", &mut found);
     for path in ["?number=12", "?number=14", "?number=9", "?branch=main&number=none"] {
+        let reply = stage.look(&format!("/explain{path}")).await;
+        assert_eq!(reply.status, 200, "{path} {}", reply.text);
+        keys(&reply.json(), "", &mut found);
+    }
+    // And of every kind, with something of all that may be there.
+    let stage = of_every_trouble().await;
+    for path in ["", "?generator=tenants&about=inputs+%7B%7D", "?generator=mixed&number=12"] {
         let reply = stage.look(&format!("/explain{path}")).await;
         assert_eq!(reply.status, 200, "{path} {}", reply.text);
         keys(&reply.json(), "", &mut found);

@@ -7,6 +7,7 @@ mod access;
 mod browser;
 mod chromium;
 mod contract;
+mod kinds;
 mod many;
 mod stage;
 mod stories;

@@ -57,7 +57,7 @@ impl Stage {
         Self::with(World::with_repository(REPO), "", "tokenFile: {folder}/ops").await
     }
 
-    /// Before a world, with further lines of the build part, and these keys of `ops`.
+    /// Before a world, with further lines of the build part or further generators, and these keys of `ops`.
     pub(crate) async fn with(mut world: World, build: &str, ops: &str) -> Self {
         world.push_image("myorg/front", "old", &ImageSpec::default());
         world.push_image("myorg/back", "old", &ImageSpec::default());
@@ -79,6 +79,10 @@ impl Stage {
 
     pub(crate) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.folder.path().join(name), text).unwrap();
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Lets time pass, for the world and for the program.
@@ -118,8 +122,13 @@ impl Stage {
             Some(number) => json!({ "branch": branch, "number": number.to_string() }),
             None => json!({ "branch": branch }),
         };
+        self.ask_at("preview", parameters).await
+    }
+
+    /// Asks any generator, and tells how it is answered.
+    pub(crate) async fn ask_at(&self, generator: &str, parameters: Value) -> String {
         let body = json!({ "applicationSetName": "fb-matrix", "input": { "parameters": parameters } });
-        let request = Request::post("/preview/api/v1/getparams.execute")
+        let request = Request::post(format!("/{generator}/api/v1/getparams.execute"))
             .header("authorization", "Bearer strong-password")
             .body(Body::from(body.to_string()))
             .unwrap();
@@ -204,6 +213,7 @@ generators:
 ",
         ops.replace("{folder}", &folder),
         sim.github_url(),
+        build = build.replace("{folder}", &folder).replace("{host}", &host),
     )
 }
 

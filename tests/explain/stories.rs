@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::stage::{HOSTILE, REPO, Stage, bearer, of_everything};
 
 /// A text of a page without its markup, and without more than one space at once.
-fn words(page: &str) -> String {
+pub(crate) fn words(page: &str) -> String {
     let mut text = String::new();
     for part in page.split('<') {
         let (tag, rest) = part.split_once('>').unwrap_or(("", part));

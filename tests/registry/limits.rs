@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use lastgreen::{
-    clock::Clock as _,
+    clock::{Clock as _, Moment},
     domain::Digest,
-    upstream::{Kind, urgency},
+    upstream::{Kind, Quota, urgency},
 };
 use lastgreen_sim::{Fault, RegistryAuth, Target, What, World};
 
@@ -124,4 +124,53 @@ async fn without_pulls_only_questions_are_sent() {
     // It may have been filled up meanwhile.
     client.clock.advance(Duration::from_mins(15));
     urgency::ahead(client.ask("three")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_may_be_sent_is_told() {
+    let double = Double::start(|_, asked| match asked.what.rsplit('/').next().unwrap() {
+        "limited" => answer(429, &[("retry-after", "30")], ""),
+        "down" | "down-too" => answer(502, &[], ""),
+        _ => {
+            let digest = Digest::of(MANIFEST.as_bytes()).to_string();
+            let limit = [("ratelimit-limit", "100;w=21600"), ("ratelimit-remaining", "97;w=21600")];
+            answer(200, &[&[("docker-content-digest", &*digest)], &limit[..]].concat(), "")
+        }
+    })
+    .await;
+    let client = Client::anonymous(&double);
+    let now = || client.clock.now();
+    let terms = || {
+        let terms = client.registries.terms();
+        assert_eq!(terms.len(), 1, "{terms:?}");
+        terms.into_iter().next().unwrap()
+    };
+    assert_eq!((terms().account, terms().quota, terms().pace.last_minute), (None, None, 0));
+    // Time goes on with each look at the clock.
+    let told_at = |at: Moment, since: Moment, later: Duration| {
+        assert!((since + later..=now() + later).contains(&at), "{at:?} is not {later:?} after {since:?}");
+    };
+    let before = now();
+    client.ask("one").await.unwrap();
+    let seen_at = terms().quota.unwrap().seen_at;
+    told_at(seen_at, before, Duration::ZERO);
+    let quota = Quota { limit: Some(100), remaining: 97, window: Some(Duration::from_hours(6)), seen_at };
+    assert_eq!((terms().quota, terms().pace.last_minute, terms().pace.under_way), (Some(quota), 1, 0));
+    assert_eq!((terms().account.as_deref(), terms().open), (Some("anonymous"), None));
+    let before = now();
+    client.ask("limited").await.unwrap_err();
+    told_at(terms().pace.paused_until.unwrap(), before, Duration::from_secs(30));
+    client.clock.advance(Duration::from_secs(30));
+    assert_eq!(terms().pace.paused_until, None);
+    let before = now();
+    // What has failed is not asked again at once.
+    for name in ["down", "down-too"] {
+        client.ask(name).await.unwrap_err();
+    }
+    let open = terms().open.unwrap();
+    assert_eq!(&*open.why, "it answered 502");
+    told_at(open.until, before, Duration::from_secs(1));
+    client.clock.advance(Duration::from_secs(1));
+    client.ask("two").await.unwrap();
+    assert_eq!(terms().open, None);
 }

@@ -3,14 +3,14 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::clock::Moment;
+use crate::explain::Now;
 
 fn now() -> Now {
     Now { moment: Moment::after_start(Duration::from_hours(100)), wall: DateTime::UNIX_EPOCH }
 }
 
 fn line(number: Option<u64>, branch: &str, state: State) -> Line {
-    let base = bare(&"preview".into(), "myorg/myrepo".parse().ok(), state);
+    let base = super::super::join::bare(&"preview".into(), "myorg/myrepo".parse().ok(), state);
     Line { number, branch: branch.parse().ok(), ..base }
 }
 
@@ -73,6 +73,9 @@ fn rows_are_filtered_by_each_word() {
     ] {
         assert_eq!(branches(&Filter { text: text.to_owned(), ..Filter::default() }), found, "{text}");
     }
+    let elsewhere = |repository: &str| Filter { repository: repository.parse().ok(), ..Filter::default() };
+    assert_eq!(page(some(), &elsewhere("MyOrg/myrepo")).matching, 4);
+    assert_eq!(page(some(), &elsewhere("myorg/other")).matching, 0);
     let other = Filter { generator: Some("other".to_owned()), ..Filter::default() };
     assert_eq!((page(some(), &other).matching, page(some(), &other).total), (0, 4));
 }
@@ -88,6 +91,22 @@ fn states_are_counted_whichever_is_filtered_for() {
 }
 
 #[test]
+fn lists_are_meant_by_what_they_are_about() {
+    let key = ListKey::of_inputs(&"tenants".into(), r#"{"plan":"gold"}"#);
+    let list = Line {
+        branch: None,
+        list: Some(OfList { key, record: None, noted: None }),
+        ..line(None, "x", State::NotAsked)
+    };
+    let about = |about: &str| Which { about: Some(about.to_owned()), ..Which::default() };
+    assert!(list.fits(&about(r#"inputs {"plan":"gold"}"#)) && !list.fits(&about("inputs {}")));
+    assert!(!list.fits(&Which { number: Number::None, ..Which::default() }), "it is no branch");
+    assert!(!line(Some(2), "zebra", State::Held).fits(&about("inputs {}")));
+    let page = page(vec![list], &Filter { text: "GOLD".to_owned(), ..Filter::default() });
+    assert_eq!((page.matching, page.lines[0].items()), (1, None));
+}
+
+#[test]
 fn lines_are_meant_by_number_or_by_name() {
     let pull = line(Some(2), "zebra", State::Held);
     let own = line(None, "zebra", State::NotAsked);
@@ -100,6 +119,7 @@ fn lines_are_meant_by_number_or_by_name() {
     assert_eq!(fits(&which(Number::Is(2), Some("zebra-before"))), [true, false]);
     assert_eq!(fits(&which(Number::Is(3), Some("zebra"))), [false, false]);
     assert_eq!(fits(&which(Number::Any, Some("zebr"))), [false, false]);
+    assert!(!pull.fits(&Which { repository: "o/r".parse().ok(), ..which(Number::Is(2), None) }));
     assert!(!pull.fits(&Which { repository_id: Some(1), ..which(Number::Is(2), None) }));
 }
 

@@ -5,9 +5,10 @@ use maud::{Markup, html};
 
 use super::{
     LOOK, PATH, Visitor,
-    page::{Refresh, budgets, frame},
+    page::{Refresh, budgets, count, frame},
+    parts,
     query::Query,
-    text::{coded, effect, name, sentence, span, standing, time, verdict},
+    text::{coded, effect, name, sentence, sentence_of_list, span, standing, time, verdict},
 };
 use crate::explain::{
     CheckView, CommitView, Effect, ImageView, LineStory, Number, Policy, Served, Source, State, Story, Unexplained,
@@ -42,10 +43,12 @@ pub(super) fn page(story: &LineStory, query: &Query, visitor: &Visitor) -> Marku
         }
         div #problem data-live { @if let Some(problem) = &story.problem { p.alert role="alert" { (problem) } } }
         (answer(story))
-        (ask_anew(story, visitor))
+        (ask_anew(story, query, visitor))
         div #story data-live { (told(story)) }
+        div #parts data-live { (parts::parts(&story.parts, "Beside the build", story.now)) }
+        div #guard data-live { (parts::guard(story.guard.as_ref(), story.now)) }
         (policy(&story.policy))
-        (budgets(&story.budgets, story.now))
+        (budgets(&story.budgets, &story.services, story.now))
     };
     frame(&title, Some(visitor), &refresh, &main)
 }
@@ -56,7 +59,9 @@ pub(super) fn unexplained(why: &Unexplained, query: &Query, visitor: &Visitor) -
         Unexplained::NeverSeen => "Not known",
         Unexplained::NoSuchGenerator { .. } => "No such generator",
         Unexplained::Unnamed(_) => "Which generator?",
-        Unexplained::Bad(_) => "This address is wrong",
+        Unexplained::NoLines(_) => "No branches here",
+        Unexplained::NoRepository(_) => "Which repository?",
+        Unexplained::Bad(_) | Unexplained::Refused(_) => "This address is wrong",
         Unexplained::Busy | Unexplained::Late => "Not now",
     };
     let which = &query.which;
@@ -85,6 +90,11 @@ fn sentence_of(why: &Unexplained) -> String {
 fn answer(story: &LineStory) -> Markup {
     let now = story.now;
     let state = story.answer.as_ref().map_or(State::NotAsked, |row| row.standing);
+    let sentence = match state {
+        // It may be another part that cannot say, or the guard.
+        State::Held | State::Unknown if !story.parts.is_empty() => sentence_of_list(state),
+        state => sentence(state),
+    };
     let next = |at: DateTime<Utc>| {
         if at <= now {
             html! { "due now" }
@@ -95,7 +105,7 @@ fn answer(story: &LineStory) -> Markup {
     html! {
         section #answer.card data-live aria-labelledby="answer-title" {
             h2.unseen #answer-title { "What is answered" }
-            p.headline { (standing(state)) span { (sentence(state)) } }
+            p.headline { (standing(state)) span { (sentence) } }
             @if let Some(reason) = story.answer.as_ref().map(|row| &row.reason).filter(|reason| !reason.is_empty()) {
                 p.reason { (name(reason)) }
             }
@@ -148,12 +158,15 @@ fn images_served(served: &Served) -> Markup {
 }
 
 /// A form that has the upstreams asked anew.
-fn ask_anew(story: &LineStory, visitor: &Visitor) -> Markup {
+fn ask_anew(story: &LineStory, query: &Query, visitor: &Visitor) -> Markup {
+    let repository = query.which.repository.clone();
     let which = Which {
         generator: Some(story.generator.clone()),
         branch: story.branch.clone(),
         number: story.number.map_or(Number::Any, Number::Is),
-        repository_id: None,
+        repository_id: story.repository_id.filter(|_| repository.is_none()),
+        repository,
+        about: None,
     };
     html! {
         @if let (Some(form), Some(_)) = (&visitor.form, &story.branch) {
@@ -171,6 +184,8 @@ fn look_form(which: &Which, form: &str) -> Markup {
             @if let Some(generator) = &which.generator { input type="hidden" name="generator" value=(generator); }
             @if let Some(branch) = &which.branch { input type="hidden" name="branch" value=(branch); }
             @if let Number::Is(number) = which.number { input type="hidden" name="number" value=(number); }
+            @if let Some(repository) = &which.repository { input type="hidden" name="repository" value=(repository); }
+            @if let Some(id) = which.repository_id { input type="hidden" name="repositoryId" value=(id); }
             button.secondary { "Look anew" }
         }
     }
@@ -256,10 +271,6 @@ fn considered(view: &CommitView, now: DateTime<Utc>) -> Markup {
             }
         }
     }
-}
-
-fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 fn check_line(check: &CheckView, now: DateTime<Utc>) -> Markup {

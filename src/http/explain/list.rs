@@ -4,9 +4,9 @@ use maud::{Markup, html};
 
 use super::{
     PATH, Visitor,
-    page::{Refresh, budgets, frame, thousands},
+    page::{Refresh, budgets, count, frame, thousands},
     query::{Query, of_line},
-    text::{Shape, clock, name, span, standing, time, word},
+    text::{Shape, clock, name, of_list, span, standing, time, word},
 };
 use crate::explain::{Filter, Order, Overview, Row, Sort, State};
 
@@ -28,8 +28,11 @@ pub(super) fn page(overview: &Overview, query: &Query, visitor: &Visitor, note: 
         header.title {
             h1 { "Previews" }
             p.quiet #summary data-live {
-                (thousands(overview.total as u64)) " pull requests and branches of "
-                @if let [sole] = &*overview.generators { "generator " (name(&sole.name)) ", " (name(&sole.repository)) }
+                (thousands(overview.total as u64)) " " (what(overview)) " of "
+                @if let [sole] = &*overview.generators {
+                    "generator " (name(&sole.name))
+                    @if let Some(repository) = &sole.repository { ", " (name(repository)) }
+                }
                 @else { (overview.generators.len()) " generators" }
                 ", as of " (clock(overview.now)) "."
             }
@@ -40,9 +43,19 @@ pub(super) fn page(overview: &Overview, query: &Query, visitor: &Visitor, note: 
         }
         @if note.is_none() { (controls(overview, query, several)) }
         div #rows data-live { (rows(overview, query, several)) }
-        (budgets(&overview.budgets, overview.now))
+        (budgets(&overview.budgets, &overview.services, overview.now))
     };
     frame("Previews", Some(visitor), &refresh, &main)
+}
+
+/// What there is.
+fn what(overview: &Overview) -> &'static str {
+    let has = |lines: bool| overview.generators.iter().any(|generator| generator.repository.is_some() == lines);
+    match (has(true), has(false)) {
+        (true, true) => "pull requests, branches and lists",
+        (false, true) => "lists",
+        _ => "pull requests and branches",
+    }
 }
 
 /// What narrows the list down.
@@ -59,6 +72,10 @@ fn controls(overview: &Overview, query: &Query, several: bool) -> Markup {
         }
     };
     html! {
+        @if let Some(repository) = &query.filter.repository {
+            p.notice { "Only " (name(&repository.to_string())) ". "
+                a href=(query.with(|filter| filter.repository = None)) { "Show all repositories" } }
+        }
         nav #chips.chips data-live aria-label="By standing" {
             (chip(None, all, "all"))
             @for state in State::ALL {
@@ -86,6 +103,7 @@ fn controls(overview: &Overview, query: &Query, several: bool) -> Markup {
             } @else if let Some(generator) = &query.filter.generator {
                 input type="hidden" name="generator" value=(generator);
             }
+            @if let Some(repository) = &query.filter.repository { input type="hidden" name="repository" value=(repository); }
             @if let Some(state) = query.filter.state { input type="hidden" name="standing" value=(state.as_str()); }
             @if query.filter.sort != Sort::default() {
                 input type="hidden" name="sort" value=(query.filter.sort.as_str());
@@ -122,13 +140,13 @@ fn rows(overview: &Overview, query: &Query, several: bool) -> Markup {
         }
         // The roles say again what the elements mean: where rows become cards, browsers forget it.
         table.lines role="table" {
-            caption.unseen { "Pull requests and branches, and how they are answered" }
+            caption.unseen { (what(overview)) ", and how they are answered" }
             thead role="rowgroup" { tr role="row" {
                 @for column in COLUMNS { (head(column, query)) }
                 th role="columnheader" scope="col" { "Why" }
             } }
             tbody role="rowgroup" {
-                @for row in &overview.lines { (line(row, overview, several)) }
+                @for row in &overview.lines { (line(row, overview, query, several)) }
             }
         }
         (pages(overview, query))
@@ -153,8 +171,12 @@ fn head((sort, id, label): (Sort, &str, &str), query: &Query) -> Markup {
     }
 }
 
-fn line(row: &Row, overview: &Overview, several: bool) -> Markup {
+fn line(row: &Row, overview: &Overview, query: &Query, several: bool) -> Markup {
     let address = of_line(row);
+    // Where a generator answers for one repository only, that is said once.
+    let fixed = overview.generators.iter().find(|generator| generator.name == row.generator);
+    let is_fixed = |name: &str| fixed.is_some_and(|fixed| fixed.repository.as_deref() == Some(name));
+    let repository = row.repository.as_deref().filter(|name| !is_fixed(name) && row.about.is_none());
     html! {
         tr role="row" {
             td.col-number role="cell" data-label="Pull request" {
@@ -162,13 +184,29 @@ fn line(row: &Row, overview: &Overview, several: bool) -> Markup {
             }
             td.col-branch role="cell" data-label="Branch" {
                 a href=(address) {
-                    @match &row.branch { Some(branch) => (name(branch)), None => "unnamed" }
+                    @match (&row.branch, &row.about) {
+                        (Some(branch), _) => (name(branch)),
+                        (None, Some(about)) => (name(&of_list(about))),
+                        (None, None) => "unnamed",
+                    }
                 }
-                @if several { span.quiet.small { (name(&row.generator)) } }
+                @if several || repository.is_some() {
+                    span.quiet.small {
+                        @if several { (name(&row.generator)) }
+                        @if let Some(repository) = repository {
+                            @if several { " · " }
+                            a href=(query.with(|filter| filter.repository = repository.parse().ok())) { (name(repository)) }
+                        }
+                    }
+                }
             }
             td.col-standing role="cell" data-label="Standing" { (standing(row.standing)) }
             td.col-age role="cell" data-label="Served" {
                 @match (&row.commit, row.age_seconds) {
+                    (None, age) if row.about.is_some() => {
+                        @match row.items { Some(items) => (count(items, "item")), None => span.quiet { "–" } }
+                        @if let Some(age) = age { span.quiet.small { "for " (span(age)) } }
+                    },
                     (Some(commit), age) => {
                         code { (commit.get(..7).unwrap_or(commit)) }
                         @if let Some(age) = age { span.quiet.small { "for " (span(age)) } }
@@ -180,9 +218,22 @@ fn line(row: &Row, overview: &Overview, several: bool) -> Markup {
                 @match row.answered_at.or(row.asked_at) { Some(at) => (time(at, overview.now)), None => span.quiet { "–" } }
             }
             td.col-reason role="cell" data-label="Why" {
-                @if row.reason.is_empty() { span.quiet { @if row.standing == State::Fresh { "green and complete" } @else { "–" } } }
-                @else { (name(&row.reason)) }
+                (why(row))
             }
+        }
+    }
+}
+
+fn why(row: &Row) -> Markup {
+    let held = row.held_back.filter(|_| !row.reason.contains("the guard holds back"));
+    html! {
+        @if let Some(held) = held { "the guard holds back that " (held.vanish) " of " (count(held.of, "item")) " vanish" }
+        @match (row.standing, &row.about) {
+            _ if !row.reason.is_empty() => { @if held.is_some() { "; " } (name(&row.reason)) },
+            _ if held.is_some() => {},
+            (State::Fresh, None) => span.quiet { "green and complete" },
+            (State::Fresh, Some(_)) => span.quiet { "its parts say so" },
+            _ => span.quiet { "–" },
         }
     }
 }

@@ -2,11 +2,16 @@
 
 use std::sync::LazyLock;
 
+use chrono::{DateTime, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
-use super::{ICON, PATH, SCRIPT, SIGN_IN, SIGN_OUT, STYLE, Visitor, session::hex, text::coded};
-use crate::explain::Budget;
+use super::{
+    ICON, PATH, SCRIPT, SIGN_IN, SIGN_OUT, STYLE, Visitor,
+    session::hex,
+    text::{coded, name, span, time},
+};
+use crate::explain::{Budget, QuotaView, ServiceView};
 
 /// How often a page asks for itself anew, in seconds.
 const REFRESH: u32 = 15;
@@ -124,29 +129,98 @@ pub(super) fn message(title: &str, message: &str, visitor: Option<&Visitor>) -> 
     frame(title, visitor, &Refresh::No, &main)
 }
 
-/// What is left of budgets, as bars.
-pub(super) fn budgets(budgets: &[Budget], now: chrono::DateTime<chrono::Utc>) -> Markup {
+/// What is left of budgets, as bars: what services say themselves, and what we allow ourselves.
+pub(super) fn budgets(budgets: &[Budget], services: &[ServiceView], now: DateTime<Utc>) -> Markup {
     html! {
         section #budgets.card data-live aria-labelledby="budgets-title" {
             h2 #budgets-title { "Budgets" }
             @if budgets.is_empty() {
-                p.quiet { "GitHub has named no limit yet." }
+                p.quiet { "GitHub has named no limit." }
             }
             @for budget in budgets {
                 div.budget {
                     div.budget-line {
                         strong { (budget.name) }
                         span { (thousands(budget.remaining)) " of " (thousands(budget.limit)) " left, all of them again "
-                            (super::text::time(budget.reset_at, now)) }
+                            (time(budget.reset_at, now)) }
                     }
-                    meter min="0" max=(budget.limit) low=(budget.limit / 5) high=(budget.limit * 2 / 5) optimum=(budget.limit)
-                        value=(budget.remaining) aria-label=(format!("{}: left of this hour's budget", budget.name)) {
-                        (budget.remaining) " of " (budget.limit)
+                    (bar(budget.remaining, budget.limit, &format!("{}: left of this hour's budget", budget.name)))
+                }
+            }
+            @for service in services { (of_service(service, now)) }
+        }
+    }
+}
+
+/// How much of something is left.
+fn bar(left: u64, of: u64, label: &str) -> Markup {
+    html! {
+        meter min="0" max=(of) low=(of / 5) high=(of * 2 / 5) optimum=(of) value=(left.min(of)) aria-label=(super::text::visible(label)) {
+            (left) " of " (of)
+        }
+    }
+}
+
+/// A service with one credential.
+fn of_service(service: &ServiceView, now: DateTime<Utc>) -> Markup {
+    let allowed = u64::from(service.per_second) * 60;
+    let left = allowed.saturating_sub(service.last_minute);
+    html! {
+        div.budget {
+            div.budget-line {
+                span {
+                    strong { (name(&service.host)) }
+                    @if let Some(account) = &service.account { span.quiet { ", " (name(account)) } }
+                }
+                span { (thousands(left)) " of " (thousands(allowed)) " requests a minute left of our pace" }
+            }
+            (bar(left, allowed, &format!("{}: left of a minute's pace", service.host)))
+            @if let Some(quota) = &service.quota { (of_quota(quota, &service.host, now)) }
+            p.quiet.small {
+                code { "pace" } ": " (service.per_second) " a second, " (service.concurrent) " at once; "
+                @match &service.account {
+                    None => "nothing was sent to it yet.",
+                    Some(_) => {
+                        (thousands(service.last_minute)) " sent in the last minute, " (service.under_way) " under way."
+                        // What GitHub says is above.
+                        @if service.quota.is_none() && service.host != "GitHub" { " It says nothing of a limit of its own." }
                     }
                 }
             }
+            @if let Some(until) = service.paused_until {
+                p.warn { "It has asked us to slow down, and is asked again " (time(until, now)) "." }
+            }
+            @if let Some(rests) = &service.rests {
+                p.warn { (name(&rests.why)) "; the credential rests" @if let Some(until) = rests.until { ", and is shown again " (time(until, now)) } "." }
+            }
+            @if let Some(open) = &service.open {
+                p.warn { (name(&open.why)) "; it is left alone, and tried again "
+                    @match open.until.filter(|until| *until > now) { Some(until) => (time(until, now)), None => "by the next question" } "." }
+            }
         }
     }
+}
+
+/// What a service says itself.
+fn of_quota(quota: &QuotaView, host: &str, now: DateTime<Utc>) -> Markup {
+    html! {
+        div.budget-line {
+            span { "By its own word" @if let Some(at) = quota.seen_at { ", " (time(at, now)) } }
+            span {
+                (thousands(quota.remaining))
+                @if let Some(limit) = quota.limit { " of " (thousands(limit)) }
+                " pulls left"
+                @if let Some(window) = quota.window_seconds { " in " (span(i64::try_from(window).unwrap_or(i64::MAX))) }
+            }
+        }
+        @if let Some(limit) = quota.limit { (bar(quota.remaining, limit, &format!("{host}: pulls left"))) }
+    }
+}
+
+/// So many of something.
+pub(super) fn count(number: usize, what: &str) -> String {
+    let number = (thousands(number as u64), number);
+    if number.1 == 1 { format!("1 {what}") } else { format!("{} {what}s", number.0) }
 }
 
 /// A number as people read it.

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, header};
 
 use super::PATH;
 use crate::{
-    domain::excerpt,
+    domain::{Repo, excerpt},
     explain::{Filter, Number, Order, Row, Sort, State, Which},
 };
 
@@ -57,6 +57,12 @@ impl Query {
                     query.which.generator = Some(value.to_string());
                     query.filter.generator = Some(value.to_string());
                 }
+                "repository" => {
+                    let name: Repo = value.parse().map_err(|_| wrong("a repository as `owner/name`"))?;
+                    query.which.repository = Some(name.clone());
+                    query.filter.repository = Some(name);
+                }
+                "about" => query.which.about = Some(value.to_string()),
                 "branch" => query.which.branch = Some(value.to_string()),
                 "number" if value == "none" => query.which.number = Number::None,
                 "number" => {
@@ -99,7 +105,7 @@ impl Query {
 
     /// Whether one line is asked for, and not the list.
     pub(super) fn means_a_line(&self) -> bool {
-        self.which.branch.is_some() || self.which.number != Number::Any
+        self.which.branch.is_some() || self.which.number != Number::Any || self.which.about.is_some()
     }
 
     /// Its address, but for the format.
@@ -122,12 +128,22 @@ impl Query {
 
 /// The address of a line's story.
 pub(super) fn of_line(row: &Row) -> String {
-    let number = row.number.map_or(Number::None, Number::Is);
+    let generator = Some(row.generator.clone());
+    if row.about.is_some() {
+        return Address::default().which(&Which { generator, about: row.about.clone(), ..Which::default() }).text();
+    }
     let which = Which {
-        generator: Some(row.generator.clone()),
+        generator,
         branch: row.branch.clone(),
-        number,
+        number: row.number.map_or(Number::None, Number::Is),
+        // The number says more, where it is known.
+        repository: row
+            .repository
+            .as_deref()
+            .filter(|_| row.repository_id.is_none())
+            .and_then(|name| name.parse().ok()),
         repository_id: row.repository_id,
+        about: None,
     };
     Address::default().which(&which).text()
 }
@@ -135,6 +151,7 @@ pub(super) fn of_line(row: &Row) -> String {
 fn list(filter: &Filter) -> Address {
     let mut address = Address::default();
     address.maybe("generator", filter.generator.as_deref());
+    address.maybe("repository", filter.repository.as_ref().map(ToString::to_string).as_deref());
     address.maybe("q", Some(&*filter.text).filter(|text| !text.is_empty()));
     address.maybe("standing", filter.state.map(State::as_str));
     if filter.sort != Sort::default() {
@@ -162,6 +179,8 @@ impl Address {
             Number::Any => {}
         }
         self.maybe("branch", which.branch.as_deref());
+        self.maybe("about", which.about.as_deref());
+        self.maybe("repository", which.repository.as_ref().map(ToString::to_string).as_deref());
         self.maybe("repositoryId", which.repository_id.map(|id| id.to_string()).as_deref());
         self
     }
@@ -245,6 +264,12 @@ mod tests {
         assert_eq!(Query::parse(written).unwrap(), query);
         assert_eq!(query.with(|filter| *filter = Filter::default()), "/explain?refresh=off");
         assert_eq!(Query::default().address(), "/explain");
+        let of_repository = Query::parse("generator=apps&repository=o/r").unwrap();
+        assert!(!of_repository.means_a_line());
+        assert_eq!(of_repository.address(), "/explain?generator=apps&repository=o%2Fr");
+        let list = Query::parse("generator=tenants&about=inputs+%7B%7D").unwrap();
+        assert!(list.means_a_line());
+        assert_eq!(list.address(), "/explain?generator=tenants&about=inputs+%7B%7D");
         for (wrong, what) in [
             ("number=x", "`number` must be a pull request's number, or `none`, not `x`"),
             ("standing=odd", "`standing` must be one of `refused`, `unknown`, "),
@@ -253,6 +278,7 @@ mod tests {
             ("page=-1", "`page` must be a number"),
             ("format=xml", "`format` must be `html` or `json`"),
             ("repositoryId=x", "`repositoryId` must be GitHub's number"),
+            ("repository=x", "`repository` must be a repository as `owner/name`, not `x`"),
         ] {
             let error = Query::parse(wrong).unwrap_err();
             assert!(error.starts_with(what), "{error}");
@@ -283,6 +309,8 @@ mod tests {
         ) {
             let which = Which {
                 generator: Some(generator),
+                about: None,
+                repository: "o/r".parse().ok(),
                 branch: Some(branch),
                 number: number.map_or(Number::None, Number::Is),
                 repository_id: Some(id),

@@ -9,8 +9,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::explain::{
-    Budget, CheckView, CommitView, Effect, GeneratorView, Image, ImageView, LineStory, NextLook, Overview, PER_PAGE,
-    Policy, Row, Served, Source, State, Story, Verdict,
+    Budget, CheckView, CommitView, Effect, GeneratorView, GuardView, HeldBackView, Image, ImageView, LineStory,
+    ListStory, NextLook, Overview, PER_PAGE, PartView, Policy, QuotaView, Row, Served, ServiceView, Source, State,
+    Story, TroubleView, Verdict,
 };
 
 fn row(text: &str) -> Row {
@@ -20,6 +21,9 @@ fn row(text: &str) -> Row {
         repository_id: Some(1),
         number: Some(1),
         branch: Some(text.to_owned()),
+        about: None,
+        items: None,
+        held_back: None,
         standing: State::Held,
         standing_since: Some(DateTime::UNIX_EPOCH),
         reason: text.to_owned(),
@@ -35,8 +39,72 @@ fn budget(text: &str) -> Budget {
     Budget { name: text.to_owned(), limit: 5000, remaining: 20, reset_at: DateTime::UNIX_EPOCH }
 }
 
+/// A list that stands beside no build.
+fn list(text: &str) -> Row {
+    let held_back = Some(HeldBackView { vanish: 3, of: 10 });
+    let (branch, commit, reason) = (None, None, String::new());
+    Row { about: Some(text.to_owned()), items: Some(10), held_back, branch, commit, reason, ..row(text) }
+}
+
+fn service(text: &str) -> ServiceView {
+    let at = Some(DateTime::UNIX_EPOCH);
+    let trouble = || Some(TroubleView { why: text.to_owned(), until: at });
+    ServiceView {
+        host: text.to_owned(),
+        account: Some(text.to_owned()),
+        per_second: 10,
+        concurrent: 8,
+        under_way: 1,
+        last_minute: 700,
+        paused_until: at,
+        quota: Some(QuotaView { limit: Some(100), remaining: 97, window_seconds: Some(21_600), seen_at: at }),
+        rests: trouble(),
+        open: trouble(),
+    }
+}
+
+fn parts(text: &str) -> (Vec<PartView>, Option<GuardView>) {
+    let part = |cannot_say: Option<&str>| PartView {
+        name: text.to_owned(),
+        kind: "sql",
+        only_if: Some(text.to_owned()),
+        asked_at: Some(DateTime::UNIX_EPOCH),
+        items: Some(3),
+        cannot_say: cannot_say.map(str::to_owned),
+        recorded_items: Some(4),
+    };
+    let guard = GuardView {
+        max_drop: 20,
+        min_items: 5,
+        window_seconds: 600,
+        since: Some(DateTime::UNIX_EPOCH),
+        held_back: Some(HeldBackView { vanish: 3, of: 10 }),
+        released: None,
+        release: Some(format!("lastgreen guard release {text}")),
+    };
+    (vec![part(None), part(Some(text))], Some(guard))
+}
+
+fn list_story(text: &str) -> ListStory {
+    let (parts, guard) = parts(text);
+    ListStory {
+        now: DateTime::UNIX_EPOCH,
+        generator: text.to_owned(),
+        repository: Some(text.to_owned()),
+        about: text.to_owned(),
+        inputs: Some(text.to_owned()),
+        answer: list(text),
+        ledger: "item",
+        parts,
+        guard,
+        budgets: vec![budget(text)],
+        services: vec![service(text)],
+        problem: Some(text.to_owned()),
+    }
+}
+
 fn overview(text: &str) -> Overview {
-    let generator = || GeneratorView { name: text.to_owned(), repository: text.to_owned() };
+    let generator = || GeneratorView { name: text.to_owned(), repository: Some(text.to_owned()) };
     Overview {
         now: DateTime::UNIX_EPOCH,
         generators: vec![generator(), generator()],
@@ -46,8 +114,9 @@ fn overview(text: &str) -> Overview {
         page: 1,
         pages: 1,
         per_page: PER_PAGE,
-        lines: vec![row(text)],
+        lines: vec![row(text), list(text)],
         budgets: vec![budget(text)],
+        services: vec![service(text)],
         problem: Some(text.to_owned()),
     }
 }
@@ -122,7 +191,10 @@ fn line_story(text: &str) -> LineStory {
             settled_seconds: 300,
             ahead: true,
         },
+        parts: parts(text).0,
+        guard: parts(text).1,
         budgets: vec![budget(text)],
+        services: vec![service(text)],
         problem: Some(owned()),
     }
 }
@@ -137,6 +209,7 @@ fn pages(text: &str) -> Vec<Markup> {
     vec![
         list::page(&overview(text), &query, &visitor, None),
         line::page(&line_story(text), &which, &visitor),
+        super::parts::page(&list_story(text), &which, &visitor),
         line::unexplained(&Unexplained::NeverSeen, &which, &visitor),
         line::unexplained(
             &Unexplained::NoSuchGenerator { name: text.replace('`', ""), known: "a".to_owned() },

@@ -94,6 +94,36 @@ pub(super) fn sentence(state: State) -> &'static str {
     }
 }
 
+/// How a list is answered, in a sentence.
+pub(super) fn sentence_of_list(state: State) -> &'static str {
+    match state {
+        State::Fresh => "What its parts say is answered.",
+        State::Held => "What was answered before is kept, or stands in for what nobody can say.",
+        State::Refused => sentence(State::Refused),
+        State::NotYet | State::Unknown => "An empty list is answered.",
+        State::NotAsked => sentence(State::NotAsked),
+    }
+}
+
+/// What a list is about, as people say it.
+pub(super) fn of_list(about: &str) -> String {
+    if let Some(repository) = about.strip_prefix("pull requests of ") {
+        return format!("all open pull requests of {repository}");
+    }
+    match about.strip_prefix("inputs ") {
+        Some("{}") => "no inputs".to_owned(),
+        Some(inputs) => pairs(inputs).unwrap_or_else(|| inputs.to_owned()),
+        None => about.to_owned(),
+    }
+}
+
+/// Inputs as `key=value`, where each is as plain as that.
+fn pairs(inputs: &str) -> Option<String> {
+    let inputs: serde_json::Map<String, serde_json::Value> = serde_json::from_str(inputs).ok()?;
+    let pairs = inputs.iter().map(|(key, value)| Some(format!("{key}={}", value.as_str()?)));
+    Some(pairs.collect::<Option<Vec<_>>>()?.join(", "))
+}
+
 /// A shape that goes with a word, for those who see colours and for those who do not.
 #[derive(Clone, Copy)]
 pub(super) enum Shape {
@@ -212,6 +242,19 @@ mod tests {
         assert_eq!(visible("a\u{202e}b\u{200b}c\n"), "a\\u{202e}b\\u{200b}c\\u{a}");
         assert_eq!(name("<b>\"x\"&'").into_string(), "<bdi>&lt;b&gt;&quot;x&quot;&amp;'</bdi>");
         assert_eq!(coded("by `ci.ignore: <x>` too").into_string(), "by <code>ci.ignore: &lt;x&gt;</code> too");
+    }
+
+    #[test]
+    fn lists_have_names() {
+        for (about, told) in [
+            ("inputs {}", "no inputs"),
+            (r#"inputs {"plan":"gold","status":"active"}"#, "plan=gold, status=active"),
+            (r#"inputs {"a":{"b":1}}"#, r#"{"a":{"b":1}}"#),
+            ("inputs sha256:abc", "sha256:abc"),
+            ("pull requests of o/r", "all open pull requests of o/r"),
+        ] {
+            assert_eq!(of_list(about), told);
+        }
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{KnownLists, ListFact, ListKey, ListRecord, ListRow, ListWrite};
+use chrono::DateTime;
+
+use super::{KnownLists, ListFact, ListKey, ListRecord, ListRow, ListWrite, ListedLists, Subject};
 use crate::{clock::Moment, domain::List, ledger::mirror::Stored};
 
 #[derive(Debug, Default)]
@@ -84,6 +86,20 @@ impl ListMirror {
         let mut held: Vec<_> = held.collect();
         held.sort_by(|(a, _), (b, _)| a.cmp(b));
         held
+    }
+
+    pub(super) fn standing_alone(&self) -> Vec<ListedLists> {
+        let listed = self.0.iter().filter_map(|(key, entry)| {
+            let record = match &entry.state {
+                State::Lists(record) => Ok(Arc::clone(record)),
+                State::Unreadable(why) => Err(Arc::clone(why)),
+                State::Never => return None,
+            };
+            let at = i64::try_from(entry.asked_at).ok().filter(|at| *at > 0);
+            let asked_at = at.and_then(|at| DateTime::from_timestamp(at, 0));
+            (key.subject() != Subject::Line).then(|| ListedLists { key: key.clone(), record, asked_at })
+        });
+        listed.collect()
     }
 
     /// What is yet to be written of when lists were asked for last, if that is `step` seconds later than what is.

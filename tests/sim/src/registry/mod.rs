@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::sim::{Kind, Service, Shared};
 use crate::wire::{Answer, Ask};
-use crate::world::{Realm, RegistryAuth};
+use crate::world::{Realm, RegistryAuth, RegistryWorld};
 
 /// What a path asks for.
 pub(crate) fn kind(path: &str) -> Kind {
@@ -95,7 +95,27 @@ pub(crate) fn answer(shared: &Shared, service: Service, ask: &Ask) -> Answer {
     if let Some(refused) = auth::refused(&world, shared, ask, route.name()) {
         return refused.with("docker-distribution-api-version", "registry/2.0");
     }
-    let registry = &world.registry;
+    if let Route::Manifest(..) = route
+        && let Some((limit, left)) = world.registry.pull_limit
+    {
+        return limited(&mut world.registry, ask, route, (limit, left));
+    }
+    answered(&world.registry, ask, route)
+}
+
+/// A manifest where pulls are counted.
+fn limited(registry: &mut RegistryWorld, ask: &Ask, route: Route<'_>, (limit, left): (u64, u64)) -> Answer {
+    let is_pull = ask.method == Method::GET;
+    let answer = match left {
+        0 if is_pull => error(429, "TOOMANYREQUESTS", "You have reached your pull rate limit."),
+        _ => answered(registry, ask, route),
+    };
+    let left = left.saturating_sub(u64::from(is_pull));
+    registry.pull_limit = Some((limit, left));
+    answer.with("ratelimit-limit", format!("{limit};w=21600")).with("ratelimit-remaining", format!("{left};w=21600"))
+}
+
+fn answered(registry: &RegistryWorld, ask: &Ask, route: Route<'_>) -> Answer {
     let answer = match route {
         Route::Root => Answer::json(200, &json!({})),
         Route::Manifest(name, reference) => pull::manifest(registry, ask, name, reference),

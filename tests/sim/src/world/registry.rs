@@ -25,6 +25,8 @@ pub struct RegistryWorld {
     pub denial: Denial,
     /// Whether `n` of a tag listing is ignored, as docker-registry 2.8 does.
     pub ignores_page_size: bool,
+    /// How many pulls there are in six hours, and how many are left: Docker Hub says so with each manifest. A HEAD is none.
+    pub pull_limit: Option<(u64, u64)>,
     /// Image repositories that only credentials read.
     pub private: Vec<String>,
     /// Images of a world file, pushed as it is loaded.
@@ -50,6 +52,7 @@ impl Default for RegistryWorld {
             says_expiry: true,
             denial: Denial::Forbidden,
             ignores_page_size: false,
+            pull_limit: None,
             private: Vec::new(),
             images: Vec::new(),
             repositories: BTreeMap::new(),
