@@ -20,6 +20,7 @@ mod ledgers;
 mod mutations;
 mod options;
 mod oracle;
+mod parts;
 #[expect(dead_code, reason = "what is not needed of it here is by another test")]
 #[path = "../support/postgres.rs"]
 mod postgres;

@@ -1,20 +1,24 @@
 //! One seed is one story: a world, a generator, and what happens in some hours of polling.
 
 mod asking;
+mod parts;
 mod people;
 mod restarts;
 
-use std::{rc::Rc, time::Duration};
+use std::{path::Path, rc::Rc, time::Duration};
 
 use chrono::TimeDelta;
 use fastrand::Rng;
+use lastgreen_sim::Sim;
 
+use self::parts::Tale;
 use crate::{
     database::Databases,
     faults,
     hub::{At, Hub, Line, Outcome, Question},
     mutations::Mutation,
     oracle::Violation,
+    parts::{PartRules, Service, dice},
     report::{Log, Tally},
     rules::{Ahead, LedgerKind, Rules},
     stage::{Shared, Stage},
@@ -28,6 +32,9 @@ pub(crate) struct Told {
     pub(crate) log: Log,
     pub(crate) violation: Option<Violation>,
 }
+
+/// The name of the generator with nothing but a build.
+const PREVIEW: &str = "preview";
 
 /// Whether the story of a seed is one of two replicas, where there is a PostgreSQL.
 pub(crate) fn is_shared(seed: u64) -> bool {
@@ -74,6 +81,8 @@ struct Story<'a> {
     pulls: u64,
     /// The program that was asked last.
     asked: usize,
+    /// What happens beside, in some stories.
+    tale: Option<Tale>,
 }
 
 impl<'a> Story<'a> {
@@ -81,6 +90,12 @@ impl<'a> Story<'a> {
         let mut rng = Rng::with_seed(seed);
         let mut rules = Rules { ahead: Ahead::by(seed), ..Rules::random(&mut rng) };
         let mut shared = None;
+        let mut parts = dice(seed, mutation).map(|mut rng| (PartRules::random(&mut rng), rng));
+        if let Some(mutation) = mutation
+            && let Some((rules, _)) = &mut parts
+        {
+            mutation.prepare_parts(rules);
+        }
         if let Some(databases) = databases.filter(|_| is_shared(seed) || mutation.is_some()) {
             let listening = mutation.is_none() && rng.bool();
             rules.ledger = LedgerKind::Shared { listening };
@@ -96,7 +111,15 @@ impl<'a> Story<'a> {
         rules.furnish(&mut begin);
         let programs = if shared.is_some() || mutation == Some(Mutation::LedgersApart) { 2 } else { 1 };
         let fresh = rules.ahead == Ahead::Always;
-        let stage = Stage::new(begin, programs, shared, fresh, |sim, folder| rules.config(sim, folder, mutation)).await;
+        let service = parts.as_ref().map(|_| Service::start());
+        let mut tale = None;
+        let config = |sim: &Sim, folder: &Path, service: Option<&Service>| {
+            let beside = service.zip(parts.as_ref()).map(|(service, (of, _))| (of, service.url()));
+            tale = parts.as_ref().map(|(_, rng)| Tale::new(rng.clone(), folder));
+            rules.config(sim, folder, beside, mutation)
+        };
+        let mut stage = Stage::new(begin, programs, shared, fresh, (service, config)).await;
+        stage.loses_lists = mutation == Some(Mutation::ListsNotKept);
         let mut log = Log::new(seed);
         log.add(Duration::ZERO, &format!("{rules:?}"));
         let mut story = Self {
@@ -111,8 +134,13 @@ impl<'a> Story<'a> {
             listed: Vec::new(),
             pulls: 0,
             asked: 0,
+            tale,
         };
         story.people();
+        if let Some((rules, _)) = parts {
+            story.note(&format!("{rules:?}"));
+            story.furnish_parts(rules);
+        }
         story
     }
 
@@ -121,6 +149,7 @@ impl<'a> Story<'a> {
         let steps = if self.rng.u8(..8) == 0 { self.rng.u32(100..200) } else { self.rng.u32(25..60) };
         for _ in 0..steps {
             self.step().await?;
+            self.beside().await?;
         }
         // Whatever was wrong ends, and every line is asked until it must be well.
         for id in self.world.troubles.keys().copied().collect::<Vec<_>>() {
@@ -134,7 +163,7 @@ impl<'a> Story<'a> {
             self.sweep().await?;
             self.pass(Duration::from_secs(170)).await;
         }
-        Ok(())
+        self.parts_end().await
     }
 
     async fn step(&mut self) -> Result<(), Violation> {
@@ -185,6 +214,9 @@ impl<'a> Story<'a> {
             _ => {
                 let by = TimeDelta::seconds(self.rng.i64(-90_000..90_000));
                 self.stage.jump_wall(by);
+                if let Some(lists) = &mut self.world.oracle.lists {
+                    lists.wall_clock_jumps();
+                }
                 self.tally.count("wall clock jumps");
                 self.note(&format!("the program's wall clock jumps by {} s", by.num_seconds()));
             }
