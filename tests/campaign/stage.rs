@@ -82,6 +82,11 @@ impl Process {
         parts.any(|parts| parts.is_working()) || self.plain.iter().any(|generator| generator.parts().is_working())
     }
 
+    /// Whether a database is asked for a part beside a build, which is looked for at the same time.
+    fn asks_at_once(&self) -> bool {
+        self.generators.iter().any(|generator| generator.parts().is_working())
+    }
+
     /// Has the ledger looked after from now on.
     fn keep(&mut self) {
         self.background.push(tokio::spawn(Arc::clone(&self.ledger).keep(std::future::pending())));
@@ -147,6 +152,12 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    /// How long it took in words: a look at the clock takes a nanosecond, and how many there are matters to nobody.
+    pub(crate) fn took(&self) -> String {
+        let milliseconds = (self.after + Duration::from_micros(500)).as_millis();
+        format!("{milliseconds} ms")
+    }
+
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap_or("?"))
     }
@@ -364,7 +375,10 @@ impl<'a> Stage<'a> {
         let answer = self.asking(nth, generator, parameters);
         for _ in 0..turns {
             tokio::task::yield_now().await;
-            // How long that takes is not the seed's to say.
+            // How long that takes is not the seed's to say; nor how far whoever is asked at the same time gets meanwhile.
+            if self.processes[nth].asks_at_once() {
+                self.rest().await;
+            }
             self.idle(nth).await;
         }
         let ledger = self.snapshot(nth).await;

@@ -136,7 +136,8 @@ impl Oracle {
         let lately = now.saturating_sub(MEMORY);
         if !held {
             if self.weather.silent_for(now) > MEMORY {
-                return Promise::Form.violated("fresh, though GitHub has been silent for longer than anything is remembered");
+                return Promise::Form
+                    .violated("fresh, though GitHub has been silent for longer than anything is remembered");
             }
             if !self.views_since(lately).any(|hub| hub.walk(line).contains(commit)) {
                 return Promise::OnlyGreen.violated(format!("{name} is fresh, but is not on the walk"));
@@ -145,7 +146,11 @@ impl Oracle {
         let Some(account) = self.whole_account(asked).filter(|_| ledger == Ledger::Works) else { return Ok(()) };
         let Some((last, shown)) = &account.build else {
             let told = account.unheard || self.rules.ahead != Ahead::Never || !build_held;
-            return if told { Ok(()) } else { Promise::NothingLost.violated(format!("{name} is held, which nobody was told")) };
+            return if told {
+                Ok(())
+            } else {
+                Promise::NothingLost.violated(format!("{name} is held, which nobody was told"))
+            };
         };
         let back = self.hub.is_older(commit, last) && self.views_since(lately).all(|hub| hub.walk(line).contains(last));
         if back && !account.unheard {

@@ -172,7 +172,9 @@ impl Oracle {
     pub(crate) fn operator_sees(&self, generator: Generator, sees: bool) -> Result<(), Violation> {
         let Some(lists) = &self.lists else { return Ok(()) };
         match lists.holds_back(generator) {
-            (false, _) if sees => Promise::LetGo.violated(format!("the guard of {} holds for nothing", generator.name())),
+            (false, _) if sees => {
+                Promise::LetGo.violated(format!("the guard of {} holds for nothing", generator.name()))
+            }
             (_, true) if !sees => {
                 Promise::LetGo.violated(format!("nobody sees that the guard of {} holds", generator.name()))
             }

@@ -89,11 +89,11 @@ pub(crate) struct Asked {
     pub(crate) number: Option<u64>,
 }
 
-/// The dice for the parts of a story, if it has any.
-pub(crate) fn dice(seed: u64, mutation: Option<Mutation>) -> Option<Rng> {
+/// The dice for the parts of a story, if it has any: every fourth, or each if that is said.
+pub(crate) fn dice(seed: u64, mutation: Option<Mutation>, each: bool) -> Option<Rng> {
     let mut rng = Rng::with_seed(seed ^ OWN_DICE);
     let drawn = rng.u8(..4) == 0;
-    mutation.map_or(drawn, Mutation::is_of_parts).then_some(rng)
+    mutation.map_or(drawn || each, Mutation::is_of_parts).then_some(rng)
 }
 
 impl Generator {

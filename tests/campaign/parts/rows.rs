@@ -54,7 +54,8 @@ impl RowsFile {
     pub(crate) fn new(folder: &Path) -> Self {
         let file = Self { path: folder.join("tenants.db"), away: None, locking: None };
         file.execute(
-            "CREATE TABLE organization (tenant TEXT PRIMARY KEY, status TEXT NOT NULL, region TEXT NOT NULL)".to_owned(),
+            "CREATE TABLE organization (tenant TEXT PRIMARY KEY, status TEXT NOT NULL, region TEXT NOT NULL)"
+                .to_owned(),
         );
         file
     }

@@ -27,7 +27,9 @@ pub(crate) enum Said {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
     /// Well, but that may not have been noticed before.
-    Well { from: At },
+    Well {
+        from: At,
+    },
     /// It may get through.
     Shaky,
     Silent,
@@ -82,7 +84,8 @@ impl Sources {
         let input = |name: &str| asked.inputs.get(name).copied();
         match part {
             Part::Tenants => {
-                let wanted = self.tenants.iter().filter(|(_, tenant)| input("status").is_none_or(|is| is == tenant.status));
+                let wanted =
+                    self.tenants.iter().filter(|(_, tenant)| input("status").is_none_or(|is| is == tenant.status));
                 wanted.map(|(name, tenant)| row([("tenant", name), ("status", tenant.status)])).collect()
             }
             Part::TenantsOfRegion => {

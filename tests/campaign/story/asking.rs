@@ -106,10 +106,10 @@ impl Story<'_> {
         let message = reply.body["message"].as_str().unwrap_or_default();
         let of = if self.stage.programs() > 1 { format!(" of {program}") } else { String::new() };
         let text = format!(
-            "ask {asked}{of} -> {} {standing}{commit} ({}{message}) in {:?}",
+            "ask {asked}{of} -> {} {standing}{commit} ({}{message}) in {}",
             reply.status,
             reply.header("x-lastgreen-reason"),
-            reply.after
+            reply.took()
         );
         self.note(&text);
     }

@@ -42,12 +42,14 @@ pub(crate) fn is_shared(seed: u64) -> bool {
 }
 
 /// Tells the story of a seed, to its end or to the first answer that the oracle objects to.
-pub(crate) fn tell(seed: u64, mutation: Option<Mutation>, databases: Option<&Databases>) -> Told {
+///
+/// Some stories have parts beside a build, or all of them if that is said.
+pub(crate) fn tell(seed: u64, (mutation, parts): (Option<Mutation>, bool), databases: Option<&Databases>) -> Told {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         // The program's own dice (for pauses) fall as the seed says.
         fastrand::seed(seed);
-        let mut story = Story::begin(seed, mutation, databases).await;
+        let mut story = Story::begin(seed, (mutation, parts), databases).await;
         let violation = story.run().await.err();
         story.tally.stories += 1;
         let withdrawn = story.world.oracle.withdrawn_on_trust;
@@ -86,11 +88,11 @@ struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
-    async fn begin(seed: u64, mutation: Option<Mutation>, databases: Option<&'a Databases>) -> Self {
+    async fn begin(seed: u64, (mutation, parts): (Option<Mutation>, bool), databases: Option<&'a Databases>) -> Self {
         let mut rng = Rng::with_seed(seed);
         let mut rules = Rules { ahead: Ahead::by(seed), ..Rules::random(&mut rng) };
         let mut shared = None;
-        let mut parts = dice(seed, mutation).map(|mut rng| (PartRules::random(&mut rng), rng));
+        let mut parts = dice(seed, mutation, parts).map(|mut rng| (PartRules::random(&mut rng), rng));
         if let Some(mutation) = mutation
             && let Some((rules, _)) = &mut parts
         {

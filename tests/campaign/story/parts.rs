@@ -124,8 +124,11 @@ impl Story<'_> {
 
     fn some_question(&mut self) -> Asked {
         let rng = &mut self.tale().rng;
-        let (generator, name, values) =
-            if rng.bool() { (Generator::Tenants, "status", &STATUSES[..2]) } else { (Generator::Members, "team", &TEAMS[..]) };
+        let (generator, name, values) = if rng.bool() {
+            (Generator::Tenants, "status", &STATUSES[..2])
+        } else {
+            (Generator::Members, "team", &TEAMS[..])
+        };
         let value = values[rng.usize(..2)];
         let all = generator == Generator::Tenants && rng.bool();
         let inputs = if all { BTreeMap::new() } else { BTreeMap::from([(name, value)]) };
@@ -176,10 +179,10 @@ impl Story<'_> {
         let (standing, reason) = (reply.header("x-lastgreen-standing"), reply.header("x-lastgreen-reason"));
         let message = reply.body["message"].as_str().unwrap_or_default();
         let text = format!(
-            "ask {} of {program} -> {} {standing}, {many} items ({reason}{message}) in {:?}",
+            "ask {} of {program} -> {} {standing}, {many} items ({reason}{message}) in {}",
             asked.told(),
             reply.status,
-            reply.after
+            reply.took()
         );
         self.note(&text);
         if reason.contains("the guard holds back") {
@@ -459,8 +462,7 @@ impl Story<'_> {
         let listed = self.stage.held_back(program).await;
         for generator in [Generator::Tenants, Generator::Members, Generator::Whole] {
             let (perhaps, surely) = self.lists().holds_back(generator);
-            let is_listed =
-                listed.iter().flatten().any(|view| view.generator == generator.name() && !view.released);
+            let is_listed = listed.iter().flatten().any(|view| view.generator == generator.name() && !view.released);
             self.world.oracle.operator_sees(generator, is_listed)?;
             if !perhaps {
                 continue;
@@ -498,7 +500,8 @@ impl Story<'_> {
         self.lists().hung_up(&asked, now);
         self.tally.count("callers of parts that hung up");
         self.note(&format!("somebody asks for {} and hangs up", asked.told()));
-        if kill && !self.world.oracle.is_ledger_garbage() && self.world.rules.ledger != crate::rules::LedgerKind::Memory {
+        if kill && !self.world.oracle.is_ledger_garbage() && self.world.rules.ledger != crate::rules::LedgerKind::Memory
+        {
             self.stage.restart(program, &ledger, None).await;
             self.world.oracle.restarts(program, now);
             if self.world.oracle.is_cut_off(program) {
