@@ -14,6 +14,7 @@ mod explain;
 pub(crate) mod fuzzing;
 mod ledger;
 mod ops;
+mod own_wakes;
 mod pace;
 mod phase;
 mod plugin;

@@ -24,6 +24,7 @@ use hyper_util::{
 use tokio::net::TcpListener;
 use tower::ServiceExt as _;
 
+use super::own_wakes::OwnWakes;
 use crate::clock::SharedClock;
 
 /// How long a connection may take at least, and twice that at most, to bring a request's head, idle time included. Argo
@@ -106,7 +107,7 @@ pub async fn serve(
         });
         let connection = http1::Builder::new().max_buf_size(64 * 1024).serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
-        tokio::spawn(async move {
+        tokio::spawn(OwnWakes::new(async move {
             tokio::select! {
                 biased;
                 ended = connection => if let Err(error) = ended {
@@ -114,7 +115,7 @@ pub async fn serve(
                 },
                 () = idle(&seen, async || TokioTimer::new().sleep(IDLE).await) => tracing::debug!("a connection was closed: nobody asked anything on it"),
             }
-        });
+        }));
     }
     drop(listener);
     tokio::select! {

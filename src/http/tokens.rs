@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use axum::http::{HeaderMap, header};
@@ -16,7 +16,7 @@ use crate::upstream::{Secret, SecretError, SecretFile};
 pub struct Tokens {
     file: SecretFile,
     /// The file's content and the hashes of its tokens, as long as it does not change.
-    accepted: Mutex<Option<(Secret, Arc<[Hash]>)>>,
+    accepted: RwLock<Option<(Secret, Arc<[Hash]>)>>,
 }
 
 /// A token's SHA-256: by that it is known, without being told.
@@ -38,7 +38,7 @@ pub(super) enum Access {
 impl Tokens {
     /// The tokens in `file`.
     pub fn new(file: SecretFile) -> Self {
-        Self { file, accepted: Mutex::default() }
+        Self { file, accepted: RwLock::default() }
     }
 
     /// What the token of a request is worth.
@@ -54,34 +54,48 @@ impl Tokens {
 
     /// Holds an `Authorization` header against the tokens, in a time that tells nothing about them.
     fn check(&self, authorization: Option<&[u8]>) -> Result<Access, SecretError> {
-        let accepted = self.accepted()?;
-        let Some(given) = authorization.and_then(bearer) else { return Ok(Access::Missing) };
-        let given_hash = Hash::from(Sha256::digest(given));
-        let mut found = Choice::from(0);
-        for token in accepted.iter() {
-            found |= token.ct_eq(&given_hash);
-        }
-        Ok(match bool::from(found) {
-            true => Access::Granted(given_hash),
-            false if given.starts_with(b"$") => Access::Literal,
-            false => Access::Wrong,
+        let given = authorization.and_then(bearer);
+        let hash = Hash::from(Sha256::digest(given.unwrap_or_default()));
+        let is_accepted = self.is_accepted(&hash)?;
+        Ok(match given {
+            None => Access::Missing,
+            Some(_) if is_accepted => Access::Granted(hash),
+            Some(given) if given.starts_with(b"$") => Access::Literal,
+            Some(_) => Access::Wrong,
         })
+    }
+
+    /// Whether it is one of the tokens that are in the file now.
+    fn is_accepted(&self, given: &Hash) -> Result<bool, SecretError> {
+        {
+            let accepted = self.accepted.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some((content, hashes)) = &*accepted
+                && self.file.still_holds(content)
+            {
+                return Ok(is_among(given, hashes));
+            }
+        }
+        Ok(is_among(given, &self.accepted()?))
     }
 
     /// The hashes of the tokens that are in the file now.
     fn accepted(&self) -> Result<Arc<[Hash]>, SecretError> {
         let now = self.file.read()?;
-        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((content, hashes)) = &*accepted
+        if let Some((content, hashes)) = &*self.accepted.read().unwrap_or_else(PoisonError::into_inner)
             && content.is_same(&now)
         {
             return Ok(Arc::clone(hashes));
         }
         let tokens = now.expose().lines().map(str::trim).filter(|line| !line.is_empty());
         let hashes: Arc<[Hash]> = tokens.map(|token| Sha256::digest(token.as_bytes()).into()).collect();
-        *accepted = Some((now, Arc::clone(&hashes)));
+        *self.accepted.write().unwrap_or_else(PoisonError::into_inner) = Some((now, Arc::clone(&hashes)));
         Ok(hashes)
     }
+}
+
+/// Looks at all of them, wherever the one is.
+fn is_among(given: &Hash, accepted: &[Hash]) -> bool {
+    bool::from(accepted.iter().fold(Choice::from(0), |found, token| found | token.ct_eq(given)))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "an error is passed on")]

@@ -3,7 +3,10 @@
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -57,17 +60,17 @@ pub struct SecretError {
 /// A file with a secret in it.
 ///
 /// While the file cannot be read again, what it last held goes on being used: Kubernetes swaps such files by renaming.
+///
+/// Every question's token is held against one, so nobody waits for anybody: one caller a second looks at the file while
+/// the others go on with what is known.
 pub struct SecretFile {
     path: PathBuf,
     clock: SharedClock,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    looked_at: Option<Moment>,
-    stamp: Option<Stamp>,
-    content: Option<Secret>,
+    /// When it was looked at last, by [`ticks`]; 0 before that.
+    looked_at: AtomicU64,
+    known: RwLock<Option<(Stamp, Secret)>>,
+    /// Held by whoever looks, so that what was read earlier never replaces what was read later.
+    looking: Mutex<()>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,7 +83,8 @@ struct Stamp {
 impl SecretFile {
     /// The secret in `path`; nothing is read yet.
     pub fn new(path: impl Into<PathBuf>, clock: SharedClock) -> Self {
-        Self { path: path.into(), clock, state: Mutex::default() }
+        let path = path.into();
+        Self { path, clock, looked_at: AtomicU64::new(0), known: RwLock::default(), looking: Mutex::default() }
     }
 
     /// The file's path.
@@ -90,29 +94,43 @@ impl SecretFile {
 
     /// What the file holds now, white space at both ends removed.
     pub fn read(&self) -> Result<Secret, SecretError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
-        if let (Some(looked_at), Some(content)) = (state.looked_at, &state.content)
-            && now.since(looked_at) < LOOK_EVERY
-        {
+        let (now, before) = (ticks(self.clock.now()), self.looked_at.load(Ordering::Acquire));
+        let looks = is_due(before, now)
+            && self.looked_at.compare_exchange(before, now, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if !looks && let Some((_, content)) = &*self.known() {
             return Ok(content.clone());
         }
-        state.looked_at = Some(now);
-        match self.load(state.stamp) {
-            Ok(None) => {}
-            Ok(Some((stamp, content))) => {
-                state.stamp = Some(stamp);
-                state.content = Some(content);
+        self.look()
+    }
+
+    /// Whether the file need not be looked at and holds `content`, as [`read`](Self::read) gave it.
+    pub fn still_holds(&self, content: &Secret) -> bool {
+        !is_due(self.looked_at.load(Ordering::Acquire), ticks(self.clock.now()))
+            && self.known().as_ref().is_some_and(|(_, known)| known.is_same(content))
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Option<(Stamp, Secret)>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look(&self) -> Result<Secret, SecretError> {
+        let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known().clone();
+        match (self.load(known.as_ref().map(|(stamp, _)| *stamp)), known) {
+            (Ok(None), Some((_, content))) => Ok(content),
+            (Ok(Some((stamp, content))), _) => {
+                *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some((stamp, content.clone()));
+                Ok(content)
             }
-            Err(problem) => match &state.content {
-                Some(_) => {
-                    let file = self.path.display();
-                    tracing::warn!(%file, %problem, "a secret file cannot be read again; what it last held is used");
-                }
-                None => return Err(SecretError { path: self.path.clone(), problem }),
-            },
+            (Err(problem), Some((_, content))) => {
+                let file = self.path.display();
+                tracing::warn!(%file, %problem, "a secret file cannot be read again; what it last held is used");
+                Ok(content)
+            }
+            (Err(problem), None) => Err(SecretError { path: self.path.clone(), problem }),
+            // What is not known has no stamp to be the same as.
+            (Ok(None), None) => Err(SecretError { path: self.path.clone(), problem: "it is empty".to_owned() }),
         }
-        state.content.clone().ok_or_else(|| SecretError { path: self.path.clone(), problem: "it is empty".to_owned() })
     }
 
     /// The content if it is not the one with the stamp `known`.
@@ -135,6 +153,16 @@ impl SecretFile {
         }
         Ok(Some((stamp, Secret::new(text))))
     }
+}
+
+/// A moment as a number that is never 0.
+fn ticks(moment: Moment) -> u64 {
+    u64::try_from(moment.since_start().as_nanos()).unwrap_or(u64::MAX).max(1)
+}
+
+/// Whether somebody must look who looked `before`, or never.
+fn is_due(before: u64, now: u64) -> bool {
+    before == 0 || Duration::from_nanos(now.saturating_sub(before)) >= LOOK_EVERY
 }
 
 #[cfg(unix)]
@@ -178,10 +206,15 @@ mod tests {
         assert!(file.read().unwrap_err().to_string().ends_with("it does not exist"));
         fs::write(&path, "one\n").unwrap();
         assert_eq!(file.read().unwrap().expose(), "one");
+        let one = file.read().unwrap();
         fs::write(&path, "second").unwrap();
         assert_eq!(file.read().unwrap().expose(), "one");
+        assert!(file.still_holds(&one));
         clock.advance(LOOK_EVERY);
-        assert_eq!(file.read().unwrap().expose(), "second");
+        assert!(!file.still_holds(&one), "somebody must look");
+        let second = file.read().unwrap();
+        assert_eq!(second.expose(), "second");
+        assert!(file.still_holds(&second) && !file.still_holds(&one));
         fs::remove_file(&path).unwrap();
         clock.advance(LOOK_EVERY);
         assert_eq!(file.read().unwrap().expose(), "second");

@@ -2,10 +2,23 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
-use tracing::subscriber::DefaultGuard;
+use tracing::{
+    Dispatch,
+    subscriber::{DefaultGuard, NoSubscriber},
+};
+
+/// Two that listen to nothing. While a process has but one subscriber, a place in the code that is reached for the first
+/// time asks that of its own thread whether anybody listens, and keeps the answer for all threads: what another test
+/// reaches first, without a log, would be missing in the log of this one.
+static NOBODY: LazyLock<[Dispatch; 2]> = LazyLock::new(|| [(); 2].map(|()| Dispatch::new(NoSubscriber::new())));
+
+/// To be called before anything is reached that may be logged.
+pub(crate) fn apart() {
+    LazyLock::force(&NOBODY);
+}
 
 /// The log since it was begun. Dropping it ends it.
 pub(crate) struct Logs {

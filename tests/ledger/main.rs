@@ -14,6 +14,7 @@ mod costs;
 mod crashes;
 mod disks;
 mod files;
+mod hangups;
 mod outages;
 mod records;
 mod replicas;

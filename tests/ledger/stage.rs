@@ -48,6 +48,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// `main` at `m1`, and nothing else.
     pub(crate) async fn new() -> Self {
+        crate::logs::apart();
         let mut world = World::with_repository(REPO);
         world.push_image("myorg/front", "old", &ImageSpec::default());
         let folder = tempfile::tempdir().unwrap();

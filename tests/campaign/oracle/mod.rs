@@ -322,7 +322,11 @@ impl Oracle {
     /// How long an image may be there before it is looked for again: it came so late after its commit's CI that nobody
     /// could expect it any more.
     fn unseen(&self, sha: &Sha, ready: At, now: At) -> Duration {
-        let Some(green) = self.shown().green_since(sha, &self.rules) else { return Duration::ZERO };
+        // CI that was run again may not have been seen yet.
+        let views = self.views_since(now.saturating_sub(MEMORY)).filter(|hub| hub.commits.contains_key(sha));
+        let Some(green) = views.filter_map(|hub| hub.green_since(sha, &self.rules)).min() else {
+            return Duration::ZERO;
+        };
         if ready.saturating_sub(green) < Duration::from_mins(10) {
             return Duration::ZERO;
         }
