@@ -2,6 +2,7 @@
 
 /// The command line.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub(crate) struct Options {
     /// How many seeds.
     pub(crate) seeds: u64,

@@ -114,7 +114,8 @@ impl State {
                 Said::Perhaps(rows) => vec![Some(Rc::clone(rows)), None],
                 Said::Silent => vec![None],
             };
-            let with = |way: &Vec<_>| options.iter().map(|option| [&way[..], &[option.clone()]].concat()).collect();
+            let with =
+                |way: &Vec<_>| options.iter().map(|option| [&way[..], std::slice::from_ref(option)].concat()).collect();
             ways = ways.iter().flat_map(|way| -> Vec<_> { with(way) }).collect();
         }
         ways.iter().flat_map(|way| self.way(way, only_if, guard, now)).collect()
@@ -134,7 +135,7 @@ impl State {
         if self.recorded.as_ref() == Some(&lists) && !(all_say && self.held_back.is_some()) {
             return vec![Outcome { told: tell(&rows), state: self.clone() }];
         }
-        let pass = |window| State { recorded: Some(lists.clone()), window, held_back: None, released: None };
+        let pass = |window| Self { recorded: Some(lists.clone()), window, held_back: None, released: None };
         let (Some(guard), Some(recorded)) = (guard, &self.recorded) else {
             return vec![Outcome { told: tell(&rows), state: pass(None) }];
         };
@@ -149,7 +150,7 @@ impl State {
             if self.released.is_some_and(|released| vanish <= released) {
                 return Outcome { told: tell(&rows), state: pass(None) };
             }
-            let state = State { window: Some(window), held_back: Some(vanish), ..self.clone() };
+            let state = Self { window: Some(window), held_back: Some(vanish), ..self.clone() };
             Outcome { told: Told::Guarded(Rc::clone(&former)), state }
         };
         self.windows(guard, now).into_iter().map(judge).collect()

@@ -185,7 +185,7 @@ async fn converse(mut stream: TcpStream, shared: &Shared) -> Option<()> {
         shared.motion.fetch_add(1, Ordering::Relaxed);
         let wrong = shared.wrong.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(Wrong::Hang | Wrong::Slow(_)) = wrong {
-            wait(&mut stream, shared, &wrong).await?;
+            wait(&mut stream, shared, wrong.as_ref()).await?;
         }
         let answer = shared.answer(&path, &body, wrong.as_ref());
         let Some(answer) = answer else {
@@ -203,7 +203,7 @@ async fn converse(mut stream: TcpStream, shared: &Shared) -> Option<()> {
 }
 
 /// Waits until the answer is due, or whoever asked is gone.
-async fn wait(stream: &mut TcpStream, shared: &Shared, wrong: &Option<Wrong>) -> Option<()> {
+async fn wait(stream: &mut TcpStream, shared: &Shared, wrong: Option<&Wrong>) -> Option<()> {
     let _hanging = Hanging::begin(&shared.hanging);
     let mut now = shared.now.subscribe();
     let (began, released) = *now.borrow();

@@ -6,6 +6,8 @@
 //! way. A query that never ends is the one that is not waited for. A real PostgreSQL is waited for like SQLite; what it
 //! tells of its own accord comes when it comes.
 
+mod process;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,7 +15,6 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::Body,
     http::{HeaderMap, Request},
 };
@@ -22,11 +23,7 @@ use fastrand::Rng;
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use lastgreen::{
-    app::App,
-    clock::{Clock as _, ManualClock},
-    config::Config,
-    generator::{Generator, PlainGenerator},
-    ledger::Ledger,
+    clock::Clock as _,
     operator::{HeldView, Operator, Release},
 };
 use lastgreen_sim::{Counts, PersonalToken, Sim, World};
@@ -34,6 +31,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
+use self::process::Process;
 use crate::{
     database::{Database, Gate},
     hub::Line,
@@ -47,67 +45,6 @@ const TURNS: u32 = 150;
 /// A process that does nothing for so long will never do anything again.
 const STUCK: u32 = 1_000_000;
 
-/// One running program.
-struct Process {
-    router: Router,
-    clock: ManualClock,
-    ledger: Arc<Ledger>,
-    folder: PathBuf,
-    /// The way to the ledger that it shares.
-    gate: Option<Gate>,
-    generators: Vec<Arc<Generator>>,
-    plain: Vec<Arc<PlainGenerator>>,
-    /// What is done in the background.
-    background: Vec<JoinHandle<()>>,
-}
-
-impl Process {
-    /// The one place where a program is made.
-    fn start(config: &str, folder: PathBuf, gate: Option<Gate>, world: &World, skew: TimeDelta) -> Self {
-        if let Some(gate) = &gate {
-            std::fs::write(folder.join(ledgers::URL), gate.url()).unwrap();
-        }
-        let clock = ManualClock::new(world.now + skew);
-        let config = &config.replace(ledgers::FOLDER, folder.to_str().unwrap());
-        let (config, _) = Config::parse(config, "campaign.yaml").unwrap_or_else(|errors| panic!("{errors}\n{config}"));
-        let app = App::build(config, Arc::new(clock.clone())).unwrap();
-        let (generators, plain) = (app.generators.values().cloned().collect(), app.plain.values().cloned().collect());
-        let (router, ledger) = (app.plugin_router(), Arc::clone(&app.ledger));
-        Self { router, clock, ledger, folder, gate, generators, plain, background: Vec::new() }
-    }
-
-    /// Whether a part's database has something to do.
-    fn is_querying(&self) -> bool {
-        let mut parts = self.generators.iter().map(|generator| generator.parts());
-        parts.any(|parts| parts.is_working()) || self.plain.iter().any(|generator| generator.parts().is_working())
-    }
-
-    /// Whether a database is asked for a part beside a build, which is looked for at the same time.
-    fn asks_at_once(&self) -> bool {
-        self.generators.iter().any(|generator| generator.parts().is_working())
-    }
-
-    /// Has the ledger looked after from now on.
-    fn keep(&mut self) {
-        self.background.push(tokio::spawn(Arc::clone(&self.ledger).keep(std::future::pending())));
-    }
-
-    /// Has kept fresh from now on what is asked for.
-    fn keep_fresh(&mut self) {
-        for generator in self.generators.iter().cloned() {
-            self.background.push(tokio::spawn(async move { generator.keep_fresh(std::future::pending()).await }));
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        for task in &self.background {
-            task.abort();
-        }
-    }
-}
-
 /// A ledger that the programs of a story share.
 pub(crate) struct Shared<'a> {
     pub(crate) database: Database<'a>,
@@ -116,6 +53,7 @@ pub(crate) struct Shared<'a> {
 }
 
 /// The stage.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any may go with any")]
 pub(crate) struct Stage<'a> {
     pub(crate) sim: Sim,
     /// Another plugin, where there is one.
@@ -409,7 +347,7 @@ impl<'a> Stage<'a> {
 
     /// How far the moment is that some program waits for.
     fn nearest(&self) -> Option<Duration> {
-        self.processes.iter().filter_map(nearest).min()
+        self.processes.iter().filter_map(Process::nearest).min()
     }
 
     /// Nothing happens any more: time passes up to whatever comes first.
@@ -439,7 +377,7 @@ impl<'a> Stage<'a> {
             hanging: self.sim.hanging(),
             service: self.service.as_ref().map_or((0, 0), |service| (service.motion(), service.hanging())),
             working: self.processes.iter().any(|process| self.is_working(process)),
-            nearest: self.processes.iter().map(nearest).collect(),
+            nearest: self.processes.iter().map(Process::nearest).collect(),
         };
         let (mut still, mut turns, mut before) = (0, 0, motion());
         while still < TURNS && !answer.is_some_and(JoinHandle::is_finished) {
@@ -455,9 +393,4 @@ impl<'a> Stage<'a> {
             before = now;
         }
     }
-}
-
-/// How far the moment is that a program waits for.
-fn nearest(process: &Process) -> Option<Duration> {
-    process.clock.sleeping_within(Duration::MAX).now_or_never()
 }
