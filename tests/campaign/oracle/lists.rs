@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{
     Violation,
     answer::Promise,
-    belief::{Outcome, State, Told},
+    belief::{Outcome, State, Told, product},
 };
 use crate::{
     hub::{At, Sha},
@@ -30,8 +30,8 @@ const MOST: usize = 200;
 pub(super) struct ListAccount {
     /// One of these is so.
     pub(super) states: Vec<State>,
-    /// All that was ever answered, for replicas that do not hear of it.
-    answered: Vec<Rows>,
+    /// All that was ever so or may have been, for replicas that do not hear of what is recorded after.
+    former: Vec<State>,
     /// The build's commit and digests beside it, as answered last.
     pub(super) build: Option<(Sha, Vec<String>)>,
     /// Somebody hung up: another build may be recorded.
@@ -43,7 +43,7 @@ pub(super) struct ListAccount {
 impl Default for ListAccount {
     fn default() -> Self {
         let states = vec![State::default()];
-        Self { states, answered: Vec::new(), build: None, unheard: false, asked: None }
+        Self { states, former: Vec::new(), build: None, unheard: false, asked: None }
     }
 }
 
@@ -164,13 +164,20 @@ impl Lists {
         now: At,
     ) -> Result<Vec<Outcome>, Violation> {
         let outcomes = self.outcomes(asked, now);
+        let (said, only_if) = (self.said(asked, now), self.rules.only_if(asked.generator));
         let account = self.accounts.entry(key(asked)).or_default();
         if ledger == Ledger::Garbage {
             let how = "the ledger cannot be used, and nobody knows what was answered before";
             return if *heard == Heard::Refused { Ok(Vec::new()) } else { Promise::NothingLost.violated(how) };
         }
         if ledger == Ledger::Deaf {
-            account.judge_deaf(heard, &outcomes)?;
+            let mut known: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.told.rows()).cloned().collect();
+            for state in &account.former {
+                known.extend(state.recorded.iter().map(|recorded| product(recorded, only_if)));
+                let outcomes = state.outcomes(&said, only_if, self.rules.guard, now);
+                known.extend(outcomes.iter().filter_map(|outcome| outcome.told.rows()).cloned());
+            }
+            judge_deaf(heard, &known)?;
             account.states.extend(outcomes.into_iter().map(|outcome| outcome.state));
             account.settle();
             return Ok(Vec::new());
@@ -189,11 +196,6 @@ impl Lists {
         }
         account.states = right.iter().map(|outcome| outcome.state.clone()).collect();
         account.settle();
-        if let Some(rows) = heard.rows()
-            && account.answered.last() != Some(rows)
-        {
-            account.answered.push(Rc::clone(rows));
-        }
         Ok(right)
     }
 
@@ -232,14 +234,18 @@ impl ListAccount {
             }
         }
         assert!(once.len() <= MOST, "the oracle knows nothing any more");
+        let is_new = |state: &&State| self.former.iter().all(|former| former.recorded != state.recorded);
+        let new: Vec<_> = once.iter().filter(is_new).cloned().collect();
+        self.former.extend(new);
         self.states = once;
     }
+}
 
-    /// A replica that may not hear of what is recorded gives what it knows: something that was answered, or is so.
-    fn judge_deaf(&self, heard: &Heard, outcomes: &[Outcome]) -> Result<(), Violation> {
-        let Some(rows) = heard.rows() else { return Ok(()) };
-        let known = self.answered.contains(rows) || outcomes.iter().any(|outcome| outcome.told.rows() == Some(rows));
-        if known { Ok(()) } else { Promise::AsSaid.violated(format!("nobody ever said {}", brief(rows))) }
+/// A replica that may not hear of what is recorded gives what it knows: something that was recorded, or is so.
+fn judge_deaf(heard: &Heard, known: &[Rows]) -> Result<(), Violation> {
+    match heard.rows() {
+        Some(rows) if !known.contains(rows) => Promise::AsSaid.violated(format!("nobody ever said {}", brief(rows))),
+        _ => Ok(()),
     }
 }
 
