@@ -164,6 +164,11 @@ impl Parts {
         self.all.is_empty()
     }
 
+    /// Whether a database has something to do for any of them. A simulation must not let time pass meanwhile.
+    pub fn is_working(&self) -> bool {
+        self.all.iter().any(|part| matches!(&part.source, Source::Sql(sql) if sql.is_working()))
+    }
+
     /// Each part.
     pub fn iter(&self) -> impl Iterator<Item = &Part> {
         self.all.iter()

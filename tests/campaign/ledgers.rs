@@ -77,9 +77,13 @@ impl Folders {
 pub(crate) async fn break_a_seal(folder: &Path, choice: usize) -> Option<Line> {
     let options = SqliteConnectOptions::new().filename(folder.join("ledger.db"));
     let mut ledger = SqliteConnection::connect_with(&options).await.ok()?;
-    let lines = sqlx::query("SELECT line FROM lastgreen_lines ORDER BY line").fetch_all(&mut ledger).await.ok()?;
+    let lines = sqlx::query("SELECT line FROM lastgreen_lines WHERE generator = 'preview' ORDER BY line")
+        .fetch_all(&mut ledger)
+        .await
+        .ok()?;
     let line: String = lines.get(choice % lines.len().max(1))?.get(0);
-    let broken = sqlx::query("UPDATE lastgreen_lines SET seal = 'broken' WHERE line = $1").bind(line.clone());
+    let broken = sqlx::query("UPDATE lastgreen_lines SET seal = 'broken' WHERE generator = 'preview' AND line = $1")
+        .bind(line.clone());
     broken.execute(&mut ledger).await.unwrap();
     ledger.close().await.unwrap();
     Some(match line.split_once(['#', ' ']) {
@@ -87,4 +91,13 @@ pub(crate) async fn break_a_seal(folder: &Path, choice: usize) -> Option<Line> {
         Some((_, branch)) => Line::Branch(branch.into()),
         None => panic!("the ledger names a line {line:?}"),
     })
+}
+
+/// Takes what the parts beside a build said last out of a ledger that no process uses.
+pub(crate) async fn lose_lists(folder: &Path) {
+    let options = SqliteConnectOptions::new().filename(folder.join("ledger.db"));
+    let Ok(mut ledger) = SqliteConnection::connect_with(&options).await else { return };
+    // There may be no such table yet.
+    let _ = sqlx::query("DELETE FROM lastgreen_lists").execute(&mut ledger).await;
+    ledger.close().await.unwrap();
 }

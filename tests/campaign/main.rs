@@ -4,10 +4,12 @@
 //! ```text
 //! story   what happens, by the seed      world    what is done to the simulated services, and noted
 //! stage   the program and its time       oracle   what may be answered, by the promises alone
+//! parts   rows and another plugin beside a build, in every fourth story
 //! ```
 //!
 //! `cargo test --test campaign` tells some hundred stories, then breaks one rule after the other and expects the oracle
-//! to object. By hand: `-- --seeds 100000`, `-- --seed 4711`; what the program logs in a single story is shown by `RUST_LOG`.
+//! to object. By hand: `-- --seeds 100000`, `-- --seed 4711`, with `--parts` for parts beside the build in all of them; what
+//! the program logs in a single story is shown by `RUST_LOG`.
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 #![expect(clippy::print_stdout, reason = "a test of its own harness tells what it did")]
@@ -20,6 +22,7 @@ mod ledgers;
 mod mutations;
 mod options;
 mod oracle;
+mod parts;
 #[expect(dead_code, reason = "what is not needed of it here is by another test")]
 #[path = "../support/postgres.rs"]
 mod postgres;
@@ -49,12 +52,19 @@ use report::Tally;
 /// A mutation that is not caught in so many stories is not caught.
 const MUTATED: u64 = 40;
 
+/// The stories that are told a second time: with and without other parts, ledgers in a file and in memory, none that
+/// takes PostgreSQL.
+const AGAIN: std::ops::Range<u64> = 1..8;
+
 /// A story that went wrong: its seed, the promise, and how it went.
 type Failure = (u64, Violation, String);
 
 /// Every start of the program reads the CAs of the system, a hundred and more. Here it starts thousands of times, so the
 /// campaign runs in a process for which the system has a single one, in this file and in no folder.
 const CERTIFICATES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+
+/// The test that a story depends on its seed alone.
+const TOLD_AGAIN: &str = "told_again";
 
 /// Tells that process that it is the one.
 const INNER: &str = "LASTGREEN_CAMPAIGN";
@@ -77,19 +87,20 @@ fn run(options: &Options) -> ExitCode {
     let mutations = Mutation::ALL.map(|(mutation, name, promises)| (mutation, format!("mutation::{name}"), promises));
     if options.list {
         println!("stories: test");
+        println!("{TOLD_AGAIN}: test");
         for (_, name, _) in &mutations {
             println!("{name}: test");
         }
         return ExitCode::SUCCESS;
     }
     if let Some(seed) = options.seed {
-        return one(seed);
+        return one(seed, options.parts);
     }
     let databases = OnceCell::new();
     let mut failed = 0;
     if options.wants("stories") {
         let databases = databases.get_or_init(Databases::start).as_ref();
-        let (tally, failures) = campaign(options.from, options.seeds, None, databases);
+        let (tally, failures) = campaign(options.from, options.seeds, (None, options.parts), databases);
         for (_, _, story) in failures.iter().take(1) {
             println!("{story}");
         }
@@ -99,6 +110,14 @@ fn run(options: &Options) -> ExitCode {
         print!("{}", tally.table());
         verdict("stories", failures.is_empty(), &mut failed);
     }
+    if options.wants(TOLD_AGAIN) {
+        let tell = |seed| story::tell(seed, (None, seed % 2 == 0), None).log.told(None);
+        let other = AGAIN.clone().find(|seed| tell(*seed) != tell(*seed));
+        if let Some(seed) = other {
+            println!("the story of seed {seed} is not the same each time");
+        }
+        verdict(TOLD_AGAIN, other.is_none(), &mut failed);
+    }
     for (mutation, name, promises) in mutations.iter().filter(|(_, name, _)| options.wants(name)) {
         let shared = *mutation == Mutation::HeardTooLate;
         let databases = if shared { databases.get_or_init(Databases::start).as_ref() } else { None };
@@ -106,7 +125,7 @@ fn run(options: &Options) -> ExitCode {
             println!("test {name} ... ignored, it takes PostgreSQL");
             continue;
         }
-        let (tally, failures) = campaign(1, MUTATED, Some(*mutation), databases);
+        let (tally, failures) = campaign(1, MUTATED, (Some(*mutation), false), databases);
         let caught = failures.iter().find(|(_, violation, _)| promises.contains(&violation.promise));
         match caught {
             Some((seed, violation, _)) => println!("seed {seed} of {}: {}", tally.stories, violation.how),
@@ -123,20 +142,25 @@ fn verdict(test: &str, good: bool, failed: &mut u32) {
 }
 
 /// Tells one story at length; with `RUST_LOG`, with what the program logs.
-fn one(seed: u64) -> ExitCode {
+fn one(seed: u64, parts: bool) -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .without_time()
         .with_writer(std::io::stdout)
         .init();
     let databases = if story::is_shared(seed) { Databases::start() } else { None };
-    let told = story::tell(seed, None, databases.as_ref());
+    let told = story::tell(seed, (None, parts), databases.as_ref());
     print!("{}{}", told.log.told(told.violation.as_ref()), told.tally.table());
     if told.violation.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Tells many stories, in as many threads as there are processors; with a mutation, up to the first that went wrong.
-fn campaign(from: u64, seeds: u64, mutation: Option<Mutation>, databases: Option<&Databases>) -> (Tally, Vec<Failure>) {
+fn campaign(
+    from: u64,
+    seeds: u64,
+    (mutation, parts): (Option<Mutation>, bool),
+    databases: Option<&Databases>,
+) -> (Tally, Vec<Failure>) {
     let next = AtomicU64::new(from);
     let caught = AtomicBool::new(false);
     let all = Mutex::new((Tally::default(), Vec::new()));
@@ -149,7 +173,7 @@ fn campaign(from: u64, seeds: u64, mutation: Option<Mutation>, databases: Option
                     if seed >= from + seeds {
                         break;
                     }
-                    let mut told = story::tell(seed, mutation, databases);
+                    let mut told = story::tell(seed, (mutation, parts), databases);
                     let mut all = all.lock().unwrap();
                     if let Some(violation) = told.violation {
                         *told.tally.violations.entry(violation.promise).or_default() += 1;

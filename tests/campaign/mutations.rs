@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::{
     oracle::Promise,
+    parts::{Guard, PartRules},
     rules::{Hold, LedgerKind, Rules, Tags},
 };
 
@@ -39,11 +40,19 @@ pub(crate) enum Mutation {
     LedgersApart,
     /// Two replicas with one ledger, asked sooner than the one can know what the other has recorded.
     HeardTooLate,
+    /// What vanishes is not looked at.
+    GuardOff,
+    /// Another plugin that is down has an empty list.
+    OutageIsEmpty,
+    /// What the parts said last is lost with the process.
+    ListsNotKept,
+    /// The query does not look at its inputs.
+    InputsIgnored,
 }
 
 impl Mutation {
     /// All of them, with their names and the promises that they may break.
-    pub(crate) const ALL: [(Self, &str, &[Promise]); 14] = [
+    pub(crate) const ALL: [(Self, &str, &[Promise]); 18] = [
         (Self::HoldOff, "hold_off", &[Promise::NothingWithdrawn]),
         (Self::RequireDropped, "missing_check_taken_for_green", &[Promise::OnlyGreen]),
         (Self::NoChecksPass, "no_checks_taken_for_green", &[Promise::OnlyGreen]),
@@ -66,7 +75,24 @@ impl Mutation {
             &[Promise::NothingLost, Promise::NobodyElses, Promise::NothingWithdrawn, Promise::NeverBack],
         ),
         (Self::HeardTooLate, "heard_too_late", &[Promise::NothingLost, Promise::NothingWithdrawn, Promise::NeverBack]),
+        (Self::GuardOff, "guard_off", &[Promise::NothingLost, Promise::NothingWithdrawn]),
+        (Self::OutageIsEmpty, "an_outage_is_an_empty_list", &[Promise::NothingLost, Promise::NothingWithdrawn]),
+        (Self::ListsNotKept, "lists_not_kept", &[Promise::NobodyElses]),
+        (Self::InputsIgnored, "inputs_ignored", &[Promise::AsSaid]),
     ];
+
+    /// Whether it breaks a rule of the parts beside a build.
+    pub(crate) fn is_of_parts(self) -> bool {
+        matches!(self, Self::GuardOff | Self::OutageIsEmpty | Self::ListsNotKept | Self::InputsIgnored)
+    }
+
+    /// Those of the parts that it breaks.
+    pub(crate) fn prepare_parts(self, rules: &mut PartRules) {
+        if self == Self::GuardOff {
+            let window = Duration::from_mins(10);
+            rules.guard = Some(Guard { max_drop: 20, min_items: 2, window });
+        }
+    }
 
     /// The rules that it breaks, at their strictest.
     pub(crate) fn prepare(self, rules: &mut Rules) {
@@ -77,7 +103,7 @@ impl Mutation {
                 rules.trust_after = Duration::from_hours(1);
                 rules.ledger = LedgerKind::Memory;
             }
-            Self::RecordAfterSend => rules.ledger = LedgerKind::Sqlite,
+            Self::ListsNotKept | Self::RecordAfterSend => rules.ledger = LedgerKind::Sqlite,
             Self::HeadTrusted => rules.tags = Tags::Moving,
             Self::ForksAllowed => rules.forks = false,
             Self::NoChecksPass => rules.require = false,

@@ -2,6 +2,7 @@
 
 /// The command line.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub(crate) struct Options {
     /// How many seeds.
     pub(crate) seeds: u64,
@@ -9,6 +10,8 @@ pub(crate) struct Options {
     pub(crate) from: u64,
     /// One alone, told at length.
     pub(crate) seed: Option<u64>,
+    /// Whether all stories have the other parts, and not just some.
+    pub(crate) parts: bool,
     /// Only say which tests there are.
     pub(crate) list: bool,
     filters: Vec<String>,
@@ -23,6 +26,7 @@ impl Options {
             seeds: 300,
             from: 1,
             seed: None,
+            parts: false,
             list: false,
             filters: Vec::new(),
             skip: Vec::new(),
@@ -42,6 +46,7 @@ impl Options {
                 "--seeds" => options.seeds = number(),
                 "--from" => options.from = number(),
                 "--seed" => options.seed = Some(number()),
+                "--parts" => options.parts = true,
                 "--list" => options.list = true,
                 "--exact" => options.exact = true,
                 "--ignored" => options.ignored = true,

@@ -18,6 +18,7 @@ impl Log {
     pub(crate) fn add(&mut self, at: Duration, text: &str) {
         let (seconds, nth) = (at.as_secs(), self.lines.len() + 1);
         let (days, hours, minutes) = (seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60);
+        let text = without_ports(text);
         self.lines.push(format!("{nth:4}  {days}d {hours:02}:{minutes:02}:{:02}  {text}", seconds % 60));
     }
 
@@ -32,6 +33,17 @@ impl Log {
         }
         text
     }
+}
+
+/// A text without the ports of the story's servers, which are others each time.
+fn without_ports(text: &str) -> String {
+    let mut parts = text.split("127.0.0.1:");
+    let mut all = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        all.push_str("127.0.0.1");
+        all.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
+    }
+    all
 }
 
 /// The numbers of one story, or of many.

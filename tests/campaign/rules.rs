@@ -8,6 +8,7 @@ use lastgreen_sim::{Realm, RegistryAuth, Sim, World};
 use crate::{
     ledgers::{FOLDER, URL},
     mutations::Mutation,
+    parts::PartRules,
 };
 
 /// The repository of all stories.
@@ -135,10 +136,17 @@ impl Rules {
         world.registry.realm = if self.auth == Auth::OtherHost { Realm::Other } else { Realm::Same };
     }
 
-    /// The configuration that says these rules, or, with a mutation, another one.
-    pub(crate) fn config(&self, sim: &Sim, folder: &Path, mutation: Option<Mutation>) -> String {
+    /// The configuration that says these rules, or, with a mutation, another one: with further generators where there are
+    /// parts, whose other plugin is at that address.
+    pub(crate) fn config(
+        &self,
+        sim: &Sim,
+        folder: &Path,
+        parts: Option<(&PartRules, String)>,
+        mutation: Option<Mutation>,
+    ) -> String {
         let is = |wanted| mutation == Some(wanted);
-        let (host, folder) = (sim.registry_host(), folder.display());
+        let (host, folder, place) = (sim.registry_host(), folder.display(), folder);
         let tags = match self.tags {
             _ if is(Mutation::Silent) => &["never-{sha}"][..],
             Tags::Sha => &["sha-{sha}"],
@@ -167,6 +175,22 @@ impl Rules {
         };
         let realms =
             if self.auth == Auth::OtherHost { format!(", realms: [\"{}\"]", sim.realm_host()) } else { String::new() };
+        let mut build = format!(
+            "    hold: {hold}
+    forks: {forks}
+    refresh: {{ pending: 15s, settled: {settled}, ahead: {ahead} }}
+    build:
+      repository: {REPO}
+      unlabelledTags: {unlabelled}
+      ci: {{ require: {require}, noChecks: {checks}, settle: {settle}s }}
+      walk: {WALK}
+      images:
+"
+        );
+        for (name, key) in IMAGES {
+            let references: Vec<_> = tags.iter().map(|tag| format!("\"{host}/myorg/{name}:{tag}\"")).collect();
+            writeln!(build, "        {key}: [{}]", references.join(", ")).unwrap();
+        }
         let mut text = format!(
             "tokenFile: {folder}/token
 answerWithin: {within}s
@@ -179,21 +203,11 @@ registries:
   - {{ host: \"{host}\", plainHttp: true, pace: {{ perSecond: 1000, concurrent: 100 }}{realms} }}
 generators:
   preview:
-    hold: {hold}
-    forks: {forks}
-    refresh: {{ pending: 15s, settled: {settled}, ahead: {ahead} }}
-    build:
-      repository: {REPO}
-      unlabelledTags: {unlabelled}
-      ci: {{ require: {require}, noChecks: {checks}, settle: {settle}s }}
-      walk: {WALK}
-      images:
-",
+{build}",
             sim.github_url()
         );
-        for (name, key) in IMAGES {
-            let references: Vec<_> = tags.iter().map(|tag| format!("\"{host}/myorg/{name}:{tag}\"")).collect();
-            writeln!(text, "        {key}: [{}]", references.join(", ")).unwrap();
+        if let Some((parts, url)) = parts {
+            text.push_str(&parts.config(self, &build, (place, &url), mutation));
         }
         text
     }

@@ -16,7 +16,10 @@ use std::{
     collections::{BTreeSet, HashSet},
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -81,7 +84,25 @@ pub struct SqlPart {
     idle: Mutex<Vec<Open>>,
     /// What is known of the statement, where that takes a question of its own, and since when.
     plan: Mutex<Option<(Moment, Place, Arc<Plan>)>>,
+    /// How many queries are under way.
+    working: AtomicUsize,
     clock: SharedClock,
+}
+
+/// A query under way; it ends with whoever waits for it.
+struct Working<'a>(&'a AtomicUsize);
+
+impl<'a> Working<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Where a database is.
@@ -144,8 +165,15 @@ impl SqlPart {
             options,
             idle: Mutex::default(),
             plan: Mutex::default(),
+            working: AtomicUsize::default(),
             clock,
         }
+    }
+
+    /// Whether the database has something to do: that takes real time, whatever the clock says. A simulation must not let
+    /// time pass meanwhile.
+    pub fn is_working(&self) -> bool {
+        self.working.load(Ordering::Relaxed) > 0
     }
 
     /// The names of the inputs that make a difference.
@@ -183,6 +211,7 @@ impl SqlPart {
             statement.parameters().map(|name| parameters.get(name).and_then(text_of)).collect()
         };
         let _permit = self.permits.acquire().await.map_err(|_| Failure::NoAnswer)?;
+        let _working = Working::begin(&self.working);
         let place = self.place()?;
         let mut traced = Calls::current().trace().query(place.system());
         let limits = Limits { rows: self.options.max_rows, bytes: MAX_BYTES };
@@ -248,6 +277,7 @@ impl SqlPart {
 
     async fn look(&self) -> Result<Vec<String>, Failure> {
         let _permit = self.permits.acquire().await.map_err(|_| Failure::NoAnswer)?;
+        let _working = Working::begin(&self.working);
         let place = self.place()?;
         match self.connect(&place).await? {
             Connection::Sqlite(mut sqlite) => sqlite.check(readable(&self.sqlite)?).await,

@@ -36,12 +36,16 @@ pub(crate) enum Promise {
     InTime,
     /// Not the newest build, though nothing was in its way.
     Alive,
+    /// A list that no part said.
+    AsSaid,
+    /// What is gone from its source, and is answered all the same.
+    LetGo,
     /// A form that is no answer's.
     Form,
 }
 
 impl Promise {
-    pub(crate) const ALL: [(Self, &str); 9] = [
+    pub(crate) const ALL: [(Self, &str); 11] = [
         (Self::OnlyGreen, "digests of commits that were not green, or another line's"),
         (Self::OneCommit, "mixed sets"),
         (Self::NothingWithdrawn, "empties that were not due"),
@@ -50,6 +54,8 @@ impl Promise {
         (Self::NobodyElses, "refusals that were not due"),
         (Self::InTime, "answers after the deadline"),
         (Self::Alive, "new builds not answered"),
+        (Self::AsSaid, "lists that nobody said"),
+        (Self::LetGo, "rows kept that were to go"),
         (Self::Form, "answers of another form"),
     ];
 
@@ -133,6 +139,11 @@ fn read_item(item: &serde_json::Value, shelf: &Shelf) -> Result<Item, Violation>
     if keys != expected {
         return Promise::Form.violated(format!("the keys {keys:?}"));
     }
+    read_digests(item, shelf)
+}
+
+/// The build that an item's digests are of, whatever else the item has.
+pub(super) fn read_digests(item: &serde_json::Value, shelf: &Shelf) -> Result<Item, Violation> {
     let mut found: Option<Item> = None;
     for (image, (_, key)) in IMAGES.iter().enumerate() {
         let digest = item[key].as_str().unwrap_or_default().to_owned();

@@ -17,10 +17,10 @@ use crate::{
 
 /// Healthy for so long, nobody may be refused: longer than any failure is remembered, and than a second read is waited
 /// for.
-const HEALTHY: Duration = Duration::from_mins(2);
+pub(super) const HEALTHY: Duration = Duration::from_mins(2);
 
 /// Two questions so far apart are two reads.
-const SECOND_READ: Duration = Duration::from_secs(5);
+pub(super) const SECOND_READ: Duration = Duration::from_secs(5);
 
 impl Oracle {
     /// Judges an answer, and notes it.
@@ -116,7 +116,7 @@ impl Oracle {
         self.trust.most >= self.rules.trust_after
     }
 
-    fn is_refused_fork(&self, line: &Line) -> bool {
+    pub(super) fn is_refused_fork(&self, line: &Line) -> bool {
         self.hub.is_fork(line) && !self.rules.forks
     }
 

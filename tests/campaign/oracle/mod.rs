@@ -6,7 +6,10 @@
 
 mod account;
 mod answer;
+mod belief;
+mod composite;
 mod judge;
+mod lists;
 mod replicas;
 mod weather;
 
@@ -18,11 +21,13 @@ use std::{
 
 use account::{Accounts, Known};
 pub(crate) use answer::{Answer, Item, Promise, Standing, Violation};
+pub(crate) use lists::{Heard, Lists};
 use replicas::Replicas;
 use weather::{Trust, Weather};
 
 use crate::{
     hub::{At, Hub, Line, Question, Sha},
+    parts::Generator,
     rules::{ANSWER_WITHIN, MEMORY, Rules, SETTLE},
     shelf::Shelf,
 };
@@ -64,6 +69,8 @@ pub(crate) struct Oracle {
     garbage: bool,
     asked: Vec<(At, usize, Question)>,
     replicas: Replicas,
+    /// The books of the parts beside a build, where there are any.
+    pub(crate) lists: Option<Lists>,
     /// Previews that went because a ledger that was lost is trusted again.
     pub(crate) withdrawn_on_trust: u64,
 }
@@ -88,6 +95,7 @@ impl Oracle {
             garbage: false,
             asked: Vec::new(),
             replicas: Replicas::default(),
+            lists: None,
             withdrawn_on_trust: 0,
         }
     }
@@ -114,6 +122,9 @@ impl Oracle {
     /// The ledger is lost.
     pub(crate) fn ledger_is_lost(&mut self) {
         self.accounts.forget();
+        if let Some(lists) = &mut self.lists {
+            lists.forget();
+        }
         self.trust = Trust::default();
         self.seen_merges.clear();
         self.written_merges.clear();
@@ -150,6 +161,40 @@ impl Oracle {
     /// Whether the database is gone for any replica.
     pub(crate) fn is_database_gone(&self) -> bool {
         self.replicas.is_database_gone()
+    }
+
+    /// Whether it is gone for any replica, or may still be felt to have been.
+    pub(crate) fn is_database_shaky(&self, now: At) -> bool {
+        self.replicas.may_any_be_deaf(now)
+    }
+
+    /// An operator looks whether a generator's guard holds something back that was not let go yet.
+    pub(crate) fn operator_sees(&self, generator: Generator, sees: bool) -> Result<(), Violation> {
+        let Some(lists) = &self.lists else { return Ok(()) };
+        match lists.holds_back(generator) {
+            (false, _) if sees => {
+                Promise::LetGo.violated(format!("the guard of {} holds for nothing", generator.name()))
+            }
+            (_, true) if !sees => {
+                Promise::LetGo.violated(format!("nobody sees that the guard of {} holds", generator.name()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// An operator lets go what a generator's guard holds back. Tells whether he was able to, where he must be.
+    pub(crate) fn operator_released(
+        &mut self,
+        generator: Generator,
+        (due, done): (bool, bool),
+    ) -> Result<(), Violation> {
+        if due && !done {
+            return Promise::LetGo.violated(format!("the guard of {} cannot be released", generator.name()));
+        }
+        if let Some(lists) = &mut self.lists {
+            lists.released(generator, done);
+        }
+        Ok(())
     }
 
     /// Whether the database is gone for this one.

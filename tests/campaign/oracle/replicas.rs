@@ -41,6 +41,11 @@ impl Replicas {
         self.gone.get(&replica) == Some(&None)
     }
 
+    /// Whether any of them may be unable to read what others recorded.
+    pub(super) fn may_any_be_deaf(&self, now: At) -> bool {
+        self.gone.values().any(|until| until.is_none_or(|until| now < until))
+    }
+
     /// Whether the one that answers may not have been able to read what others recorded.
     pub(super) fn may_be_deaf(&self, now: At) -> bool {
         self.gone.get(&self.answers).is_some_and(|until| until.is_none_or(|until| now < until))

@@ -4,7 +4,7 @@ use std::{rc::Rc, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{Entry, Story};
+use super::{Entry, PREVIEW, Story};
 use crate::{
     hub::{Line, Question},
     mutations::Mutation,
@@ -56,6 +56,7 @@ impl Story<'_> {
             if self.mutation == Some(Mutation::HeardTooLate) {
                 self.ask(1 - program, &entry).await?;
             }
+            self.ask_whole(program, &entry).await?;
             let now = self.now();
             self.catch_up(now).await;
         }
@@ -71,7 +72,7 @@ impl Story<'_> {
         }
         self.asked = program;
         let before = self.before_record(program).await;
-        let reply = self.stage.ask(program, &parameters, &mut self.rng).await;
+        let reply = self.stage.ask(program, PREVIEW, &parameters, &mut self.rng).await;
         let now = self.now();
         if self.stage.took_its_time() {
             self.world.oracle.weather.spoke(now);
@@ -105,10 +106,10 @@ impl Story<'_> {
         let message = reply.body["message"].as_str().unwrap_or_default();
         let of = if self.stage.programs() > 1 { format!(" of {program}") } else { String::new() };
         let text = format!(
-            "ask {asked}{of} -> {} {standing}{commit} ({}{message}) in {:?}",
+            "ask {asked}{of} -> {} {standing}{commit} ({}{message}) in {}",
             reply.status,
             reply.header("x-lastgreen-reason"),
-            reply.after
+            reply.took()
         );
         self.note(&text);
     }

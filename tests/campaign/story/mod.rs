@@ -1,20 +1,24 @@
 //! One seed is one story: a world, a generator, and what happens in some hours of polling.
 
 mod asking;
+mod parts;
 mod people;
 mod restarts;
 
-use std::{rc::Rc, time::Duration};
+use std::{path::Path, rc::Rc, time::Duration};
 
 use chrono::TimeDelta;
 use fastrand::Rng;
+use lastgreen_sim::Sim;
 
+use self::parts::Tale;
 use crate::{
     database::Databases,
     faults,
     hub::{At, Hub, Line, Outcome, Question},
     mutations::Mutation,
     oracle::Violation,
+    parts::{PartRules, Service, dice},
     report::{Log, Tally},
     rules::{Ahead, LedgerKind, Rules},
     stage::{Shared, Stage},
@@ -29,18 +33,23 @@ pub(crate) struct Told {
     pub(crate) violation: Option<Violation>,
 }
 
+/// The name of the generator with nothing but a build.
+const PREVIEW: &str = "preview";
+
 /// Whether the story of a seed is one of two replicas, where there is a PostgreSQL.
 pub(crate) fn is_shared(seed: u64) -> bool {
     seed.is_multiple_of(8)
 }
 
 /// Tells the story of a seed, to its end or to the first answer that the oracle objects to.
-pub(crate) fn tell(seed: u64, mutation: Option<Mutation>, databases: Option<&Databases>) -> Told {
+///
+/// Some stories have parts beside a build, or all of them if that is said.
+pub(crate) fn tell(seed: u64, (mutation, parts): (Option<Mutation>, bool), databases: Option<&Databases>) -> Told {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         // The program's own dice (for pauses) fall as the seed says.
         fastrand::seed(seed);
-        let mut story = Story::begin(seed, mutation, databases).await;
+        let mut story = Story::begin(seed, (mutation, parts), databases).await;
         let violation = story.run().await.err();
         story.tally.stories += 1;
         let withdrawn = story.world.oracle.withdrawn_on_trust;
@@ -74,13 +83,21 @@ struct Story<'a> {
     pulls: u64,
     /// The program that was asked last.
     asked: usize,
+    /// What happens beside, in some stories.
+    tale: Option<Tale>,
 }
 
 impl<'a> Story<'a> {
-    async fn begin(seed: u64, mutation: Option<Mutation>, databases: Option<&'a Databases>) -> Self {
+    async fn begin(seed: u64, (mutation, parts): (Option<Mutation>, bool), databases: Option<&'a Databases>) -> Self {
         let mut rng = Rng::with_seed(seed);
         let mut rules = Rules { ahead: Ahead::by(seed), ..Rules::random(&mut rng) };
         let mut shared = None;
+        let mut parts = dice(seed, mutation, parts).map(|mut rng| (PartRules::random(&mut rng), rng));
+        if let Some(mutation) = mutation
+            && let Some((rules, _)) = &mut parts
+        {
+            mutation.prepare_parts(rules);
+        }
         if let Some(databases) = databases.filter(|_| is_shared(seed) || mutation.is_some()) {
             let listening = mutation.is_none() && rng.bool();
             rules.ledger = LedgerKind::Shared { listening };
@@ -96,7 +113,15 @@ impl<'a> Story<'a> {
         rules.furnish(&mut begin);
         let programs = if shared.is_some() || mutation == Some(Mutation::LedgersApart) { 2 } else { 1 };
         let fresh = rules.ahead == Ahead::Always;
-        let stage = Stage::new(begin, programs, shared, fresh, |sim, folder| rules.config(sim, folder, mutation)).await;
+        let service = parts.as_ref().map(|_| Service::start());
+        let mut tale = None;
+        let config = |sim: &Sim, folder: &Path, service: Option<&Service>| {
+            let beside = service.zip(parts.as_ref()).map(|(service, (of, _))| (of, service.url()));
+            tale = parts.as_ref().map(|(_, rng)| Tale::new(rng.clone(), folder));
+            rules.config(sim, folder, beside, mutation)
+        };
+        let mut stage = Stage::new(begin, programs, shared, fresh, (service, config)).await;
+        stage.loses_lists = mutation == Some(Mutation::ListsNotKept);
         let mut log = Log::new(seed);
         log.add(Duration::ZERO, &format!("{rules:?}"));
         let mut story = Self {
@@ -111,8 +136,13 @@ impl<'a> Story<'a> {
             listed: Vec::new(),
             pulls: 0,
             asked: 0,
+            tale,
         };
         story.people();
+        if let Some((rules, _)) = parts {
+            story.note(&format!("{rules:?}"));
+            story.furnish_parts(rules);
+        }
         story
     }
 
@@ -121,6 +151,7 @@ impl<'a> Story<'a> {
         let steps = if self.rng.u8(..8) == 0 { self.rng.u32(100..200) } else { self.rng.u32(25..60) };
         for _ in 0..steps {
             self.step().await?;
+            self.beside().await?;
         }
         // Whatever was wrong ends, and every line is asked until it must be well.
         for id in self.world.troubles.keys().copied().collect::<Vec<_>>() {
@@ -134,7 +165,7 @@ impl<'a> Story<'a> {
             self.sweep().await?;
             self.pass(Duration::from_secs(170)).await;
         }
-        Ok(())
+        self.parts_end().await
     }
 
     async fn step(&mut self) -> Result<(), Violation> {
@@ -185,6 +216,9 @@ impl<'a> Story<'a> {
             _ => {
                 let by = TimeDelta::seconds(self.rng.i64(-90_000..90_000));
                 self.stage.jump_wall(by);
+                if let Some(lists) = &mut self.world.oracle.lists {
+                    lists.wall_clock_jumps();
+                }
                 self.tally.count("wall clock jumps");
                 self.note(&format!("the program's wall clock jumps by {} s", by.num_seconds()));
             }

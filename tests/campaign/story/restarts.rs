@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Story, asking::asked};
+use super::{PREVIEW, Story, asking::asked};
 use crate::{ledgers::Snapshot, mutations::Mutation, rules::LedgerKind, world::Event};
 
 impl Story<'_> {
@@ -96,7 +96,7 @@ impl Story<'_> {
         let entry = self.listed[self.rng.usize(..self.listed.len())].clone();
         let (question, parameters) = asked(&entry);
         let turns = self.rng.u32(..turns);
-        let ledger = self.stage.hang_up(program, &parameters, turns).await;
+        let ledger = self.stage.hang_up(program, PREVIEW, &parameters, turns).await;
         let now = self.now();
         self.world.oracle.hung_up(&question, now);
         self.note(&format!("somebody asks for {} and hangs up", question.branch));

@@ -1,9 +1,12 @@
 //! The stage of one story: the simulated world, the program before it, and the time that both share.
 //!
-//! Everything of a story runs in one thread, the servers too; SQLite alone works in another one, and the ledger tells
-//! while it does. So it is decided when the program waits for nothing but time: the ledger has nothing to do, and nobody
-//! does anything in many turns of the runtime. Only then time passes while a question is under way. A real PostgreSQL is
-//! waited for likewise; what it tells of its own accord comes when it comes.
+//! Everything of a story runs in one thread, the servers too; SQLite alone works in another one, and the ledger and the
+//! parts with a query tell while it does. So it is decided when the program waits for nothing but time: no database has
+//! anything to do, and nobody does anything in many turns of the runtime. Only then time passes while a question is under
+//! way. A query that never ends is the one that is not waited for. A real PostgreSQL is waited for like SQLite; what it
+//! tells of its own accord comes when it comes.
+
+mod process;
 
 use std::{
     path::{Path, PathBuf},
@@ -12,7 +15,6 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::Body,
     http::{HeaderMap, Request},
 };
@@ -21,21 +23,20 @@ use fastrand::Rng;
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use lastgreen::{
-    app::App,
-    clock::{Clock as _, ManualClock},
-    config::Config,
-    generator::Generator,
-    ledger::Ledger,
+    clock::Clock as _,
+    operator::{HeldView, Operator, Release},
 };
 use lastgreen_sim::{Counts, PersonalToken, Sim, World};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
+use self::process::Process;
 use crate::{
     database::{Database, Gate},
     hub::Line,
     ledgers::{self, Folders, Snapshot},
+    parts::Service,
 };
 
 /// In so many turns of the runtime whoever can do something has done it.
@@ -43,54 +44,6 @@ const TURNS: u32 = 150;
 
 /// A process that does nothing for so long will never do anything again.
 const STUCK: u32 = 1_000_000;
-
-/// One running program.
-struct Process {
-    router: Router,
-    clock: ManualClock,
-    ledger: Arc<Ledger>,
-    folder: PathBuf,
-    /// The way to the ledger that it shares.
-    gate: Option<Gate>,
-    generator: Arc<Generator>,
-    /// What is done in the background.
-    background: Vec<JoinHandle<()>>,
-}
-
-impl Process {
-    /// The one place where a program is made.
-    fn start(config: &str, folder: PathBuf, gate: Option<Gate>, world: &World, skew: TimeDelta) -> Self {
-        if let Some(gate) = &gate {
-            std::fs::write(folder.join(ledgers::URL), gate.url()).unwrap();
-        }
-        let clock = ManualClock::new(world.now + skew);
-        let config = &config.replace(ledgers::FOLDER, folder.to_str().unwrap());
-        let (config, _) = Config::parse(config, "campaign.yaml").unwrap_or_else(|errors| panic!("{errors}\n{config}"));
-        let app = App::build(config, Arc::new(clock.clone())).unwrap();
-        let generator = Arc::clone(app.generators.values().next().unwrap());
-        let (router, ledger) = (app.plugin_router(), Arc::clone(&app.ledger));
-        Self { router, clock, ledger, folder, gate, generator, background: Vec::new() }
-    }
-
-    /// Has the ledger looked after from now on.
-    fn keep(&mut self) {
-        self.background.push(tokio::spawn(Arc::clone(&self.ledger).keep(std::future::pending())));
-    }
-
-    /// Has kept fresh from now on what is asked for.
-    fn keep_fresh(&mut self) {
-        let generator = Arc::clone(&self.generator);
-        self.background.push(tokio::spawn(async move { generator.keep_fresh(std::future::pending()).await }));
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        for task in &self.background {
-            task.abort();
-        }
-    }
-}
 
 /// A ledger that the programs of a story share.
 pub(crate) struct Shared<'a> {
@@ -100,8 +53,15 @@ pub(crate) struct Shared<'a> {
 }
 
 /// The stage.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any may go with any")]
 pub(crate) struct Stage<'a> {
     pub(crate) sim: Sim,
+    /// Another plugin, where there is one.
+    pub(crate) service: Option<Service>,
+    /// Whether what the parts said last is lost with each process: only a mutation does so.
+    pub(crate) loses_lists: bool,
+    /// Whether queries of parts never end: then nobody waits for them.
+    pub(crate) endless: bool,
     /// Since the story began.
     pub(crate) now: Duration,
     /// Where secrets and ledgers are.
@@ -130,6 +90,12 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    /// How long it took in words: a look at the clock takes a nanosecond, and how many there are matters to nobody.
+    pub(crate) fn took(&self) -> String {
+        let milliseconds = (self.after + Duration::from_micros(500)).as_millis();
+        format!("{milliseconds} ms")
+    }
+
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap_or("?"))
     }
@@ -140,6 +106,7 @@ impl Reply {
 struct Motion {
     counts: Counts,
     hanging: usize,
+    service: (u64, usize),
     working: bool,
     nearest: Vec<Option<Duration>>,
 }
@@ -151,15 +118,18 @@ impl<'a> Stage<'a> {
         programs: usize,
         shared: Option<Shared<'a>>,
         fresh: bool,
-        config: impl FnOnce(&Sim, &Path) -> String,
+        (service, config): (Option<Service>, impl FnOnce(&Sim, &Path, Option<&Service>) -> String),
     ) -> Self {
         let sim = Sim::start(world).await;
         let folder = ledgers::in_memory_if_possible();
         std::fs::write(folder.path().join("token"), "strong-password\n").unwrap();
         std::fs::write(folder.path().join("github"), PersonalToken::DEFAULT).unwrap();
-        let config = config(&sim, folder.path());
+        let config = config(&sim, folder.path(), service.as_ref());
         let mut stage = Self {
             sim,
+            service,
+            endless: false,
+            loses_lists: false,
             now: Duration::ZERO,
             folders: Folders::new(folder.path()),
             _folder: folder,
@@ -207,6 +177,9 @@ impl<'a> Stage<'a> {
             Some(choice) => ledgers::break_a_seal(&folder, choice).await,
             None => None,
         };
+        if self.loses_lists {
+            ledgers::lose_lists(&folder).await;
+        }
         self.start(folder).await;
         let last = self.processes.len() - 1;
         self.processes.swap(nth, last);
@@ -215,7 +188,7 @@ impl<'a> Stage<'a> {
 
     /// The ledger of a program as it is now, whatever the program is doing.
     pub(crate) async fn snapshot(&self, nth: usize) -> Snapshot {
-        self.ledger_idle(nth).await;
+        self.idle(nth).await;
         Snapshot::of(&self.processes[nth].folder)
     }
 
@@ -238,11 +211,36 @@ impl<'a> Stage<'a> {
         Snapshot::remove(&self.processes[nth].folder);
     }
 
-    async fn ledger_idle(&self, nth: usize) {
-        while self.processes[nth].ledger.is_working() {
+    async fn idle(&self, nth: usize) {
+        while self.is_working(&self.processes[nth]) {
             std::thread::yield_now();
             tokio::task::yield_now().await;
         }
+    }
+
+    fn is_working(&self, process: &Process) -> bool {
+        process.ledger.is_working() || !self.endless && process.is_querying()
+    }
+
+    /// What the guards of a program hold back, as the operator sees it.
+    pub(crate) async fn held_back(&self, nth: usize) -> Result<Vec<HeldView>, String> {
+        self.operator(nth).held_back().await.map_err(|undone| undone.to_string())
+    }
+
+    /// Lets through what the guard of a generator holds back, as an operator does.
+    pub(crate) async fn release(&self, nth: usize, generator: &str) -> Result<Vec<HeldView>, String> {
+        let release = Release { generator: generator.to_owned() };
+        self.operator(nth).release(&release).await.map_err(|undone| undone.to_string())
+    }
+
+    fn operator(&self, nth: usize) -> Operator {
+        let Process { ledger, clock, .. } = &self.processes[nth];
+        Operator::new(Arc::clone(ledger), Arc::new(clock.clone()))
+    }
+
+    /// Until nobody does anything any more.
+    pub(crate) async fn rest(&self) {
+        self.quiet(None::<&JoinHandle<()>>).await;
     }
 
     pub(crate) fn programs(&self) -> usize {
@@ -259,7 +257,7 @@ impl<'a> Stage<'a> {
         }
         // What is done in the background always waits, and may as well be late.
         let beating = |stage: &Self| stage.processes.iter().any(|process| !process.background.is_empty());
-        while let Some(away) = self.nearest().filter(|_| !beating(self) || self.sim.hanging() > 0) {
+        while let Some(away) = self.nearest().filter(|_| !beating(self) || self.hanging() > 0) {
             step = away.max(2 * step).max(Duration::from_nanos(1));
             if self.now + step >= until {
                 break;
@@ -273,6 +271,9 @@ impl<'a> Stage<'a> {
     fn advance(&mut self, by: Duration) {
         self.now += by;
         self.sim.world(|world| world.now += TimeDelta::from_std(by).unwrap());
+        if let Some(service) = &self.service {
+            service.is_now(self.now);
+        }
         for process in &self.processes {
             process.clock.advance(by);
         }
@@ -288,8 +289,8 @@ impl<'a> Stage<'a> {
 
     /// Asks a program as Argo CD does. Where it waits for an upstream that hangs, that one may go on with every second
     /// that passes.
-    pub(crate) async fn ask(&mut self, nth: usize, parameters: &Value, rng: &mut Rng) -> Reply {
-        let mut answer = self.asking(nth, parameters);
+    pub(crate) async fn ask(&mut self, nth: usize, generator: &str, parameters: &Value, rng: &mut Rng) -> Reply {
+        let mut answer = self.asking(nth, generator, parameters);
         self.stirred = true;
         let began = self.now;
         loop {
@@ -308,12 +309,15 @@ impl<'a> Stage<'a> {
     }
 
     /// Asks, and hangs up before there is an answer, or with it. Tells what the ledger was at that moment.
-    pub(crate) async fn hang_up(&mut self, nth: usize, parameters: &Value, turns: u32) -> Snapshot {
-        let answer = self.asking(nth, parameters);
+    pub(crate) async fn hang_up(&mut self, nth: usize, generator: &str, parameters: &Value, turns: u32) -> Snapshot {
+        let answer = self.asking(nth, generator, parameters);
         for _ in 0..turns {
             tokio::task::yield_now().await;
-            // How long that takes is not the seed's to say.
-            self.ledger_idle(nth).await;
+            // How long that takes is not the seed's to say; nor how far whoever is asked at the same time gets meanwhile.
+            if self.processes[nth].asks_at_once() {
+                self.rest().await;
+            }
+            self.idle(nth).await;
         }
         let ledger = self.snapshot(nth).await;
         answer.abort();
@@ -321,9 +325,9 @@ impl<'a> Stage<'a> {
         ledger
     }
 
-    fn asking(&self, nth: usize, parameters: &Value) -> JoinHandle<(u16, HeaderMap, Value)> {
+    fn asking(&self, nth: usize, generator: &str, parameters: &Value) -> JoinHandle<(u16, HeaderMap, Value)> {
         let body = json!({ "applicationSetName": "fb-matrix", "input": { "parameters": parameters } });
-        let request = Request::post("/preview/api/v1/getparams.execute")
+        let request = Request::post(format!("/{generator}/api/v1/getparams.execute"))
             .header("authorization", "Bearer strong-password")
             .body(Body::from(body.to_string()))
             .unwrap();
@@ -336,15 +340,20 @@ impl<'a> Stage<'a> {
         })
     }
 
+    /// How many requests wait for a service that does not answer.
+    fn hanging(&self) -> usize {
+        self.sim.hanging() + self.service.as_ref().map_or(0, Service::hanging)
+    }
+
     /// How far the moment is that some program waits for.
     fn nearest(&self) -> Option<Duration> {
-        self.processes.iter().filter_map(nearest).min()
+        self.processes.iter().filter_map(Process::nearest).min()
     }
 
     /// Nothing happens any more: time passes up to whatever comes first.
     fn wait(&mut self, rng: &mut Rng) {
         let sleeping = self.nearest();
-        let hanging = self.sim.hanging() > 0;
+        let hanging = self.hanging() > 0;
         let second = Duration::from_secs(1);
         let step = match sleeping {
             None => second,
@@ -353,7 +362,7 @@ impl<'a> Stage<'a> {
         };
         self.advance(step.max(Duration::from_nanos(1)));
         // A service that is slow, not dead.
-        if hanging && rng.u8(..8) == 0 {
+        if self.sim.hanging() > 0 && rng.u8(..8) == 0 {
             self.released = true;
             self.sim.release(lastgreen_sim::Target::GitHub);
             self.sim.release(lastgreen_sim::Target::Registry);
@@ -366,8 +375,9 @@ impl<'a> Stage<'a> {
         let motion = || Motion {
             counts: self.sim.counts(),
             hanging: self.sim.hanging(),
-            working: self.processes.iter().any(|process| process.ledger.is_working()),
-            nearest: self.processes.iter().map(nearest).collect(),
+            service: self.service.as_ref().map_or((0, 0), |service| (service.motion(), service.hanging())),
+            working: self.processes.iter().any(|process| self.is_working(process)),
+            nearest: self.processes.iter().map(Process::nearest).collect(),
         };
         let (mut still, mut turns, mut before) = (0, 0, motion());
         while still < TURNS && !answer.is_some_and(JoinHandle::is_finished) {
@@ -383,9 +393,4 @@ impl<'a> Stage<'a> {
             before = now;
         }
     }
-}
-
-/// How far the moment is that a program waits for.
-fn nearest(process: &Process) -> Option<Duration> {
-    process.clock.sleeping_within(Duration::MAX).now_or_never()
 }
