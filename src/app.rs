@@ -33,6 +33,7 @@ use crate::{
         sql::{SqlOptions, SqlPart, SqlSource},
     },
     registry::{self, Registries},
+    trace::Traces,
     upstream::{PaceLimits, Secret, SecretFile},
 };
 
@@ -79,12 +80,18 @@ pub struct App {
     ops_tokens: Option<Tokens>,
     explainer: Option<Explainer>,
     drain_delay: Duration,
+    traces: Traces,
     clock: SharedClock,
 }
 
 impl App {
     /// Builds everything that a configuration asks for. Nothing is sent yet.
     pub fn build(config: Config, clock: SharedClock) -> anyhow::Result<Self> {
+        Self::build_traced(config, Traces::default(), clock)
+    }
+
+    /// The same, with somewhere for traces to go.
+    pub fn build_traced(config: Config, traces: Traces, clock: SharedClock) -> anyhow::Result<Self> {
         let forget_after = config.ledger.forget_after;
         let ledger = ledger(config.ledger, &clock);
         let web = config.github.as_ref().and_then(|github| web(&github.api));
@@ -156,8 +163,8 @@ impl App {
         }
         let ops_tokens = config.ops.token_file.map(tokens);
         let served = served(&generators, &families, &plain);
-        let bounds = (tokens(config.token_file), inbound(config.inbound));
-        let plugin = Arc::new(Plugin::new(served.clone(), doors, bounds, Arc::clone(&clock)));
+        let access = (tokens(config.token_file), inbound(config.inbound));
+        let plugin = Arc::new(Plugin::new(served.clone(), doors, access, traces.clone(), Arc::clone(&clock)));
         let explainer = explainer(config.ops.explain, || {
             let services = (github.clone(), Arc::clone(&registries));
             Explain::new(served, Arc::clone(&ledger), services, web, Arc::clone(&clock))
@@ -179,6 +186,7 @@ impl App {
             ops_tokens,
             explainer,
             drain_delay,
+            traces,
             clock,
         })
     }
@@ -237,7 +245,8 @@ impl App {
                 Ok(ended)
             };
             let (ended, ()) = tokio::try_join!(until_drain, plugin)?;
-            let stopped = tasks.stop().await;
+            // Questions alone are traced, and all of them are answered.
+            let (stopped, ()) = tokio::join!(tasks.stop(), self.traces.finish());
             phase.send_replace(Phase::Over);
             Ok(ended.and(stopped))
         };

@@ -11,6 +11,7 @@ use crate::{
     github, http, kubernetes,
     parts::plugins,
     registry,
+    trace::{Caller, TraceParent},
 };
 
 /// No message is longer, in bytes.
@@ -72,9 +73,16 @@ pub fn github(data: &[u8]) {
     }
 }
 
-/// The head and the body of an answer, as text: headers that a registry or GitHub may send.
+/// The head and the body of an answer or a request, as text: headers that a registry, GitHub or a caller may send.
 pub fn headers(data: &[u8]) {
     let (headers, body) = head(data);
+    if let Some(caller) = Caller::read(&headers) {
+        let again = caller.parent.to_string();
+        assert_eq!((again.len(), TraceParent::parse(again.as_bytes())), (55, Some(caller.parent)));
+        if let Some(state) = &caller.state {
+            assert!(state.len() <= 512 && state.to_str().is_ok_and(|state| state.contains('=')), "{state:?}");
+        }
+    }
     for message in registry::fuzzing::headers(&headers, body).into_iter().chain(github::fuzzing::headers(headers, body))
     {
         is_decent(&message);

@@ -227,10 +227,10 @@ impl Generator {
         question: &Question,
         parameters: &Map<String, Value>,
     ) -> Result<Answered, Refusal> {
-        let (began, calls) = (self.clock.now(), Calls::default());
+        let (began, calls) = (self.clock.now(), Calls::anew());
         let noted = self.note_answer(question, parameters, began + self.options.answer_within);
         let (answered, is_news) = calls.clone().scope(noted).await;
-        self.log(question, &answered, is_news, (calls.count(), self.clock.now().since(began)));
+        self.log(question, &answered, is_news, (&calls, self.clock.now().since(began)));
         answered
     }
 
@@ -240,7 +240,7 @@ impl Generator {
         question: &Question,
         answered: &Result<Answered, Refusal>,
         is_news: bool,
-        (upstream_calls, took): (u32, Duration),
+        (calls, took): (&Calls, Duration),
     ) {
         let (standing, commit, reason) = match answered {
             Ok(Answered { answer, .. }) => (answer.standing().as_str(), answer.commit(), answer.reason().to_owned()),
@@ -249,12 +249,22 @@ impl Generator {
         let commit = commit.map(tracing::field::display);
         let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let Question { application_set, branch, number, .. } = question;
-        let generator = &self.options.name;
+        let (generator, upstream_calls) = (&self.options.name, calls.count());
+        let trace_id = calls.trace().id().map(tracing::field::display);
+        calls.trace().note(|span| {
+            span.text("lastgreen.application_set", application_set);
+            span.text("lastgreen.branch", branch);
+            span.number("lastgreen.upstream_calls", upstream_calls.into());
+            span.flag("lastgreen.news", is_news);
+            if let Some(number) = number {
+                span.number("lastgreen.number", *number);
+            }
+        });
         // The level of an event is fixed where it stands.
         if is_news {
-            tracing::info!(%generator, application_set, %branch, number, standing, commit, reason, upstream_calls, milliseconds, "answered");
+            tracing::info!(%generator, application_set, %branch, number, standing, commit, reason, upstream_calls, milliseconds, trace_id, "answered");
         } else {
-            tracing::debug!(%generator, application_set, %branch, number, standing, commit, reason, upstream_calls, milliseconds, "answered");
+            tracing::debug!(%generator, application_set, %branch, number, standing, commit, reason, upstream_calls, milliseconds, trace_id, "answered");
         }
     }
 

@@ -20,4 +20,5 @@ pub mod metrics;
 pub mod operator;
 pub mod parts;
 pub mod registry;
+pub mod trace;
 pub mod upstream;

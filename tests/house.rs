@@ -14,7 +14,8 @@ use std::{
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &["clock::Moment"]),
     ("clock", &[]),
-    ("upstream", &["clock"]),
+    ("trace", &["clock"]),
+    ("upstream", &["clock", "trace"]),
     ("github", &["domain", "upstream", "clock"]),
     ("registry", &["domain", "upstream", "clock"]),
     ("ledger", &["domain", "clock", "upstream"]),
@@ -39,7 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("metrics", &["domain", "upstream", "github", "registry", "ledger", "generator"]),
-    ("http", &["domain", "clock", "upstream", "generator", "operator", "explain", "metrics"]),
+    ("http", &["domain", "clock", "upstream", "generator", "operator", "explain", "metrics", "trace"]),
     ("config", &["domain"]),
     ("background", &["clock"]),
     (
@@ -59,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "operator",
             "parts",
             "registry",
+            "trace",
             "upstream",
         ],
     ),
@@ -79,7 +81,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("fuzzing", &["config", "domain", "github", "http", "kubernetes", "parts", "registry"]),
+    ("fuzzing", &["config", "domain", "github", "http", "kubernetes", "parts", "registry", "trace"]),
     ("main", &["cli"]),
 ];
 
@@ -102,6 +104,10 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("anyhow", &["app.rs", "cli.rs", "cli/"]),
     ("serde_saphyr", &["config/"]),
     ("schemars", &["config/"]),
+    ("opentelemetry", &["trace/", "upstream/collector/"]),
+    ("opentelemetry_sdk", &["trace/", "upstream/collector/"]),
+    ("opentelemetry_http", &["upstream/collector/"]),
+    ("opentelemetry_otlp", &["upstream/collector/"]),
     ("tracing_subscriber", &["cli.rs"]),
 ];
 

@@ -12,13 +12,15 @@ use tokio::{
 use super::Exit;
 use crate::{
     app::{App, End},
-    clock::SystemClock,
+    clock::{SharedClock, SystemClock},
     config::Config,
+    upstream::collector,
 };
 
 pub(super) async fn serve(config: Config) -> anyhow::Result<Exit> {
     let (listen, ops) = (config.listen, config.ops.listen);
-    let app = App::build(config, Arc::new(SystemClock::new()))?;
+    let clock: SharedClock = Arc::new(SystemClock::new());
+    let app = App::build_traced(config, collector::traces(&clock), Arc::clone(&clock))?;
     let plugin = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on `listen: {listen}`"))?;
     let health = TcpListener::bind(ops).await.with_context(|| format!("cannot listen on `ops.listen: {ops}`"))?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -7,7 +7,7 @@
 use std::{fmt, sync::OnceLock};
 
 use chrono::{DateTime, Utc};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header, uri::Scheme};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use octocrab::{
     AuthState, OctoBody, Octocrab, OctocrabBuilder,
@@ -104,7 +104,9 @@ impl Transport {
 
     pub(super) async fn exchange(&self, call: &Call, credential: &HeaderValue) -> Result<Answer, UpstreamError> {
         let sent = self.clock.now();
-        let counted = self.traffic.sent();
+        let origin = &self.address.origin;
+        let port = origin.port_u16().or_else(|| (origin.scheme() == Some(&Scheme::HTTPS)).then_some(443));
+        let mut sending = self.traffic.sent(&call.method, origin.host().unwrap_or_default(), port);
         let (sent, response) = match self.octocrab().execute(request(call, credential)?).await {
             Ok(response) => (sent, response),
             Err(error) if broke(&error) => {
@@ -113,7 +115,7 @@ impl Transport {
             }
             Err(error) => return Err(trouble(&error)),
         };
-        counted.answered(response.status());
+        sending.answered(response.status());
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {
             if error.is::<LengthLimitError>() {
@@ -122,6 +124,7 @@ impl Transport {
                 unavailable("its answer broke off")
             }
         })?;
+        sending.done();
         let date = parts.headers.get(header::DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
         Ok(Answer {
             status: parts.status,

@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::{Bytes, HttpBody},
     extract::{Request, State},
-    http::{HeaderMap, Method},
+    http::{HeaderMap, Method, StatusCode},
 };
 use hyper::body::Incoming;
 use tokio::sync::watch;
@@ -25,6 +25,8 @@ use crate::{
     domain::{ApplicationSets, Question, QuestionError, excerpt, wants_all},
     generator::{Answered, Lines, PlainGenerator, Served},
     metrics::{Counts, Outcome},
+    trace::{Caller, Trace, Traces},
+    upstream::Calls,
 };
 
 /// The last part of every path.
@@ -39,6 +41,7 @@ pub struct Plugin {
     tokens: Tokens,
     /// How often each token may make us look.
     pace: InboundPace,
+    traces: Traces,
     clock: SharedClock,
 }
 
@@ -86,6 +89,7 @@ impl Plugin {
         served: impl IntoIterator<Item = Served>,
         mut doors: BTreeMap<Arc<str>, Door>,
         (tokens, limits): (Tokens, InboundLimits),
+        traces: Traces,
         clock: SharedClock,
     ) -> Self {
         let behind = |served: Served| {
@@ -96,7 +100,7 @@ impl Plugin {
             (name, Behind { served, door, warm: Warm::default(), counts: Arc::default() })
         };
         let pace = InboundPace::new(limits, Arc::clone(&clock));
-        Self { generators: served.into_iter().map(behind).collect(), tokens, pace, clock }
+        Self { generators: served.into_iter().map(behind).collect(), tokens, pace, traces, clock }
     }
 
     /// What each generator was asked.
@@ -131,16 +135,32 @@ impl Plugin {
         let own_tokens = generator.as_ref().ok().and_then(|behind| behind.door.tokens.as_ref());
         let token = authorize(own_tokens.unwrap_or(&self.tokens), request.headers())?;
         let behind = generator?;
-        let body = body::read(request.into_body(), &self.clock).await?;
+        let asked = self.traces.asked(Caller::read(request.headers()), behind.served.name());
+        let outcome = self.answer_in(asked.trace(), behind, token, request.into_body()).await;
+        match &outcome {
+            Ok(ready) => asked.answered(StatusCode::OK, |span| ready.note(span)),
+            Err(problem) => asked.answered(problem.status(), |span| problem.note(span)),
+        }
+        outcome
+    }
+
+    /// What is asked in that trace, from the body on.
+    async fn answer_in<B>(&self, trace: &Trace, behind: &Behind, token: Hash, body: B) -> Result<Ready, Problem>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
+    {
+        let body = body::read(body, &self.clock).await?;
         if let Served::Lines(lines) = &behind.served
             && let Some(ready) = behind.warm.get(&body, lines)
         {
-            tracing::debug!(generator = %lines.name(), standing = %ready.standing(), "answered as before");
+            let (name, trace_id) = (lines.name(), || trace.id().map(tracing::field::display));
+            tracing::debug!(generator = %name, standing = %ready.standing(), trace_id = trace_id(), "answered as before");
+            trace.note(|span| span.flag("lastgreen.as_before", true));
             behind.counts.again(ready.standing());
             return Ok(ready);
         }
         // What is not used is not carried: every future of a warm answer would have the room for this one.
-        Box::pin(self.counted(behind, token, &body)).await
+        Box::pin(Calls::of(trace.clone()).scope(self.counted(behind, token, &body))).await
     }
 
     /// What is not given again is looked at, and counted.
@@ -174,13 +194,17 @@ impl Plugin {
         if wants_all(&request.parameters).map_err(bad)? {
             let answered = generator.answer_all(&request.application_set_name, &request.parameters);
             let Answered { answer, .. } = answered.await.map_err(Problem::Refused)?;
+            let calls = Calls::current();
+            let trace = calls.trace();
             tracing::debug!(
                 generator = %generator.name(),
                 application_set = request.application_set_name,
                 standing = %answer.standing(),
                 reason = answer.reason(),
+                trace_id = trace.id().map(tracing::field::display),
                 "answered for all"
             );
+            trace.note(|span| span.text("lastgreen.application_set", &request.application_set_name));
             return Ok(Ready::new(&answer));
         }
         let question = Question::parse(&request.application_set_name, &request.parameters).map_err(bad)?;
@@ -259,13 +283,17 @@ async fn ask_parts(generator: &PlainGenerator, door: &Door, body: &[u8]) -> Resu
     door.admit(&request)?;
     let set = &request.application_set_name;
     let answer = generator.answer(set, &request.parameters).await.map_err(Problem::Refused)?;
+    let calls = Calls::current();
+    let trace = calls.trace();
     tracing::debug!(
         generator = %generator.name(),
         application_set = set,
         standing = %answer.standing(),
         reason = answer.reason(),
+        trace_id = trace.id().map(tracing::field::display),
         "answered"
     );
+    trace.note(|span| span.text("lastgreen.application_set", set));
     Ok(Ready::new(&answer))
 }
 

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     domain::{Answer, Item, Standing},
     generator::Refusal,
+    trace::Attributes,
 };
 
 /// What is sent: a whole body, known to its end.
@@ -56,7 +57,7 @@ pub(super) enum Problem {
 }
 
 impl Problem {
-    fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadQuestion(_) | Self::Refused(Refusal::Bad(_)) => StatusCode::BAD_REQUEST,
             Self::Forbidden(_) | Self::Refused(Refusal::Elsewhere(_)) => StatusCode::FORBIDDEN,
@@ -73,6 +74,14 @@ impl Problem {
     /// Whether it is for those who run lastgreen, and not for those who ask, to mend.
     pub(super) fn is_ours(&self) -> bool {
         self.status().is_server_error()
+    }
+
+    /// Says in a span what it is.
+    pub(super) fn note(&self, span: &mut Attributes) {
+        if let Self::Refused(Refusal::Unavailable(_)) = self {
+            span.text("lastgreen.standing", "refused");
+        }
+        span.text("lastgreen.reason", &self.message());
     }
 
     fn message(&self) -> String {
@@ -148,6 +157,16 @@ impl Ready {
     /// How the answer stands.
     pub(super) fn standing(&self) -> Standing {
         self.standing
+    }
+
+    /// Says in a span what it is.
+    pub(super) fn note(&self, span: &mut Attributes) {
+        span.text("lastgreen.standing", &self.standing);
+        for (key, value) in [("lastgreen.commit", &self.commit), ("lastgreen.reason", &self.reason)] {
+            if let Some(Ok(value)) = value.as_ref().map(HeaderValue::to_str) {
+                span.text(key, value);
+            }
+        }
     }
 
     /// How long its texts are.

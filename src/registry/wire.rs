@@ -105,9 +105,11 @@ impl Host {
     }
 
     async fn sent(&self, account: &Account, request: &Request) -> Result<Reply, UpstreamError> {
-        let counted = self.traffic.sent();
+        let url = &request.url;
+        let host = url.host_str().unwrap_or_default();
+        let mut sending = self.traffic.sent(&request.method, host, url.port_or_known_default());
         let response = self.transmit(request).await?;
-        counted.answered(response.status());
+        sending.answered(response.status());
         let (status, headers) = (response.status(), response.headers().clone());
         if let Some(quota) = limit::quota(&headers, self.now()) {
             account.has_pulls(quota);
@@ -121,6 +123,7 @@ impl Host {
             })?,
             (false, _) => http::body(response, ERROR_BYTES).await.unwrap_or_default(),
         };
+        sending.done();
         if status == StatusCode::TOO_MANY_REQUESTS {
             let streak = account.limited();
             let pause = limit::pause(&headers, &body, self.clock.wall(), streak, fastrand::f64());

@@ -1,4 +1,5 @@
-//! How many requests a question has led to. What is on its way for somebody else counts for who began it.
+//! How many requests a question has led to, and in which trace. What is on its way for somebody else counts for who
+//! began it.
 
 use std::{
     future::Future,
@@ -8,18 +9,38 @@ use std::{
     },
 };
 
+use crate::trace::Trace;
+
 tokio::task_local! {
     static CURRENT: Calls;
 }
 
 /// A count of requests that goes with the task. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Calls(Arc<AtomicU32>);
+pub struct Calls {
+    count: Arc<AtomicU32>,
+    trace: Trace,
+}
 
 impl Calls {
+    /// A count of its own for a question with that trace.
+    pub fn of(trace: Trace) -> Self {
+        Self { count: Arc::default(), trace }
+    }
+
     /// The count of the current task; one of its own where there is none.
     pub fn current() -> Self {
         CURRENT.try_with(Clone::clone).unwrap_or_default()
+    }
+
+    /// A count of its own in the trace of the current task.
+    pub fn anew() -> Self {
+        Self::of(Self::current().trace)
+    }
+
+    /// The trace of what is counted.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     /// Runs a future that counts here. A task that it spawns does not.
@@ -29,17 +50,19 @@ impl Calls {
 
     /// How many there were so far.
     pub fn count(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Counts one.
     pub(super) fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
+
     use super::*;
     use crate::upstream::Traffic;
 
@@ -49,12 +72,12 @@ mod tests {
         calls
             .clone()
             .scope(async {
-                drop(traffic.sent());
+                drop(traffic.sent(&Method::GET, "host", None));
                 let here = Calls::current();
                 tokio::spawn(async move { here.scope(async { Calls::current().add() }).await }).await.unwrap();
             })
             .await;
-        drop(traffic.sent());
+        drop(traffic.sent(&Method::GET, "host", None));
         assert_eq!(calls.count(), 2);
     }
 }

@@ -7,7 +7,8 @@
 //! * [`Breaker`]: per service; leaves one alone that is down, and ends what takes too long.
 //! * [`Failing`]: what could not be read when it was asked for last, and until when.
 //! * [`http`]: the one way to build an HTTP client, and how much of an answer is read.
-//! * [`Calls`]: how many requests a question has led to.
+//! * [`Calls`]: how many requests a question has led to, and in which trace.
+//! * [`collector`]: where traces are sent.
 //! * [`Traffic`]: how many requests were sent, and what came of them.
 //! * [`Terms`]: what may be sent at the moment, for people.
 //! * [`SecretFile`]: a secret that is read again when its file changes.
@@ -15,6 +16,7 @@
 mod breaker;
 mod cache;
 mod calls;
+pub mod collector;
 mod error;
 mod health;
 pub mod http;

@@ -5,9 +5,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use super::Calls;
+use crate::trace::Request;
 
 /// The words for what may come of a request: the status that was answered, or a class of them; the last is for none.
 const OUTCOMES: [&str; 10] = ["2xx", "3xx", "401", "403", "404", "429", "4xx", "5xx", "other", NO_ANSWER];
@@ -18,9 +19,12 @@ const NO_ANSWER: &str = "no-answer";
 #[derive(Debug, Default)]
 pub struct Traffic([AtomicU64; OUTCOMES.len()]);
 
-/// A request that was sent. One that goes without an answer is counted as such.
+/// A request that was sent, until its answer was read. One that goes without an answer is counted as such.
 #[derive(Debug)]
-pub struct Sent<'a>(Option<&'a Traffic>);
+pub struct Sent<'a> {
+    traffic: Option<&'a Traffic>,
+    traced: Request,
+}
 
 /// A service as those see it who run lastgreen.
 #[derive(Clone, Debug)]
@@ -35,9 +39,10 @@ pub struct Service {
 
 impl Traffic {
     /// Counts a request, once it is known what came of it.
-    pub fn sent(&self) -> Sent<'_> {
-        Calls::current().add();
-        Sent(Some(self))
+    pub fn sent(&self, method: &Method, host: &str, port: Option<u16>) -> Sent<'_> {
+        let calls = Calls::current();
+        calls.add();
+        Sent { traffic: Some(self), traced: calls.trace().request(method, host, port) }
     }
 
     /// How many there were of each outcome.
@@ -53,7 +58,7 @@ impl Traffic {
 
 impl Sent<'_> {
     /// It was answered so.
-    pub fn answered(mut self, status: StatusCode) {
+    pub fn answered(&mut self, status: StatusCode) {
         let outcome = match status.as_u16() {
             200..300 => "2xx",
             300..400 => "3xx",
@@ -65,15 +70,21 @@ impl Sent<'_> {
             500..600 => "5xx",
             _ => "other",
         };
-        if let Some(traffic) = self.0.take() {
+        if let Some(traffic) = self.traffic.take() {
             traffic.note(outcome);
         }
+        self.traced.answered(status);
+    }
+
+    /// Its answer was read.
+    pub fn done(mut self) {
+        self.traced.done();
     }
 }
 
 impl Drop for Sent<'_> {
     fn drop(&mut self) {
-        if let Some(traffic) = self.0 {
+        if let Some(traffic) = self.traffic {
             traffic.note(NO_ANSWER);
         }
     }
@@ -86,10 +97,11 @@ mod tests {
     #[test]
     fn each_outcome_is_counted_under_its_own_word() {
         let traffic = Traffic::default();
+        let sent = || traffic.sent(&Method::GET, "host", None);
         for status in [200, 204, 307, 401, 403, 404, 429, 410, 502, 600] {
-            traffic.sent().answered(StatusCode::from_u16(status).unwrap());
+            sent().answered(StatusCode::from_u16(status).unwrap());
         }
-        drop(traffic.sent());
+        drop(sent());
         let counts: Vec<_> = traffic.counts().map(|(_, count)| count).collect();
         assert_eq!(counts, [2, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
         assert_eq!(traffic.counts().last(), Some((NO_ANSWER, 1)));

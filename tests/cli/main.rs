@@ -4,15 +4,21 @@
 
 #[path = "../support/http.rs"]
 mod http;
+mod listener;
 mod stage;
 
 mod basics;
 mod check;
+#[cfg(feature = "otlp")]
+mod collectors;
 mod guard;
 mod health;
 mod ledger;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod plugins;
 mod pod;
 mod resolve;
 mod secrets;
 mod serve;
+mod traces;

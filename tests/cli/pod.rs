@@ -6,6 +6,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -51,7 +52,8 @@ impl Pod {
         if !possible.is_ok_and(|done| done.status.success()) {
             let required = std::env::var("LASTGREEN_REAL_SERVERS").is_ok_and(|value| value == "required");
             assert!(!required, "mounts of its own are not possible, and LASTGREEN_REAL_SERVERS=required");
-            eprintln!("NOT RUN: mounts of its own are not possible");
+            // Straight to stderr: what the macros print of a test that passes is not shown.
+            let _ = writeln!(std::io::stderr(), "NOT RUN: mounts of its own are not possible");
             return None;
         }
         let (stage, cluster) = (Stage::new().await, Cluster::start(&["team"]).await);

@@ -16,7 +16,7 @@ const USER: &str = "robot-of-the-registry";
 const PASSWORD: &str = "password-of-the-registry";
 
 /// A stage on which everybody must show who he is.
-async fn stage(auth: RegistryAuth, app: bool) -> Stage {
+pub(crate) async fn stage(auth: RegistryAuth, app: bool) -> Stage {
     let stage = Stage::new().await;
     stage.sim.world(|world| {
         GITHUB.clone_into(&mut world.github.tokens[0].token);
@@ -49,7 +49,7 @@ async fn stage(auth: RegistryAuth, app: bool) -> Stage {
 }
 
 /// Every secret of the stage, those that were handed out on the way among them.
-fn secrets(stage: &Stage) -> BTreeSet<String> {
+pub(crate) fn secrets(stage: &Stage) -> BTreeSet<String> {
     let mut secrets: BTreeSet<String> = [BEARER, WRONG_BEARER, GITHUB, PASSWORD].map(str::to_owned).into();
     secrets.insert(BASE64_STANDARD.encode(format!("{USER}:{PASSWORD}")));
     secrets.extend(stage.sim.seen().into_iter().filter_map(|seen| seen.authorization).map(|sent| sent.value));

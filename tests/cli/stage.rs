@@ -119,7 +119,13 @@ generators:
 
     /// Starts `serve` and waits until it listens.
     pub(crate) fn serve(&self, level: &str, arguments: &[&str]) -> Serving {
+        self.serve_with(&[], level, arguments)
+    }
+
+    /// The same with further variables in its environment.
+    pub(crate) fn serve_with(&self, environment: &[(&str, &str)], level: &str, arguments: &[&str]) -> Serving {
         let mut command = self.command(level, &[arguments, &["serve"]].concat());
+        command.envs(environment.iter().copied());
         Serving::new(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
 }

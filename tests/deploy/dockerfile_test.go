@@ -171,6 +171,10 @@ func TestDockerfile(t *testing.T) {
 					}
 				}
 			case "RUN":
+				// Traces are in the image: who wants none sets no endpoint.
+				if strings.Contains(instruction.args, "cargo build") && !strings.Contains(instruction.args, "--features otlp") {
+					t.Errorf("RUN %s: without the feature otlp", instruction.args)
+				}
 				if stage.base == "scratch" {
 					t.Errorf("RUN %s: there is no shell", instruction.args)
 				}

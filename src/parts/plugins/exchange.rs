@@ -1,7 +1,7 @@
 //! One question to a plugin, and what its answer's status means.
 
 use reqwest::{
-    StatusCode,
+    Method, StatusCode,
     header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
 };
 use std::{sync::Arc, time::Duration};
@@ -10,7 +10,7 @@ use super::target::Target;
 use crate::{
     clock::{Moment, SharedClock},
     upstream::{
-        Kind, Secret, UpstreamError,
+        Calls, Kind, Secret, UpstreamError,
         http::{self, BodyError},
     },
 };
@@ -50,27 +50,34 @@ impl Exchange<'_> {
     }
 
     async fn sent(&self) -> Result<Vec<u8>, UpstreamError> {
-        let response = self.transmit().await?;
+        let url = &self.target.url;
+        let host = url.host_str().unwrap_or_default();
+        let mut traced = Calls::current().trace().request(&Method::POST, host, url.port_or_known_default());
+        let response = self.transmit(traced.headers()).await?;
         let status = response.status();
+        traced.answered(status);
         if status != StatusCode::OK {
             let error = self.refused(status, response.headers());
             // A connection with something left to read could not be used again.
             let _ = http::body(response, MAX_BYTES).await;
+            traced.done();
             return Err(error);
         }
-        http::body(response, MAX_BYTES).await.map_err(|error| match error {
+        let body = http::body(response, MAX_BYTES).await.map_err(|error| match error {
             BodyError::TooLarge(_) => self.error(Kind::Malformed, error.to_string()),
             BodyError::Broken(_) => self.error(Kind::Unavailable, error.to_string()),
-        })
+        })?;
+        traced.done();
+        Ok(body)
     }
 
     /// A connection that broke before an answer is tried once more: it was idle, and closed just then.
-    async fn transmit(&self) -> Result<reqwest::Response, UpstreamError> {
+    async fn transmit(&self, trace: HeaderMap) -> Result<reqwest::Response, UpstreamError> {
         let authorization = self.authorization()?;
         let send = || {
             let request = self.target.http.post(self.target.url.clone());
             let request = request.header(ACCEPT, "application/json").header(ACCEPT_ENCODING, "identity");
-            let request = request.header(CONTENT_TYPE, "application/json");
+            let request = request.header(CONTENT_TYPE, "application/json").headers(trace.clone());
             let request = match &authorization {
                 Some(value) => request.header(AUTHORIZATION, value.clone()),
                 None => request,

@@ -32,7 +32,7 @@ use super::part::{CannotSay, Values};
 use crate::{
     clock::{Moment, SharedClock},
     domain::{Dialect, Statement, StatementError},
-    upstream::{Secret, SecretFile},
+    upstream::{Calls, Secret, SecretFile},
 };
 
 /// The most bytes of all rows.
@@ -90,6 +90,16 @@ enum Place {
     /// A file, and which one of that name it is.
     Sqlite(PathBuf, Option<FileId>),
     Postgres(Secret),
+}
+
+impl Place {
+    /// The kind of database, as OpenTelemetry calls it.
+    fn system(&self) -> &'static str {
+        match self {
+            Self::Sqlite(..) => "sqlite",
+            Self::Postgres(_) => "postgresql",
+        }
+    }
 }
 
 /// A connection, and where it leads.
@@ -174,6 +184,7 @@ impl SqlPart {
         };
         let _permit = self.permits.acquire().await.map_err(|_| Failure::NoAnswer)?;
         let place = self.place()?;
+        let mut traced = Calls::current().trace().query(place.system());
         let limits = Limits { rows: self.options.max_rows, bytes: MAX_BYTES };
         let mut fresh = false;
         loop {
@@ -205,6 +216,7 @@ impl SqlPart {
             };
             match asked {
                 Ok(items) => {
+                    traced.done();
                     self.idle().push(Open { place, connection });
                     return Ok(items);
                 }
