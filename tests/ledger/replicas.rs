@@ -6,7 +6,7 @@ use lastgreen_sim::{Fault, Target, What, sha};
 
 use crate::{
     logs::Logs,
-    postgres::Postgres,
+    postgres::{Postgres, Stop},
     stage::{REPO, Replica, Stage, until},
 };
 
@@ -165,12 +165,28 @@ async fn one_leads_and_the_other_takes_over() {
     let (mut a, b, _) = two(&server, &stage, "leaders").await;
     assert_eq!((a.ledger.leads(), b.ledger.leads()), (true, false));
     a.deaf().await;
-    beat_until_leading(&b).await;
+    beat_until(&b, "it leads", || b.ledger.leads()).await;
     // Who stops for good gives it up as well.
     a.keep();
     a.rested().await;
     b.stop().await;
-    beat_until_leading(&a).await;
+    beat_until(&a, "it leads", || a.ledger.leads()).await;
+}
+
+#[tokio::test]
+async fn a_database_that_was_away_for_long_has_one_leader_again() {
+    let Some(server) = Postgres::start_new() else { return };
+    let stage = Stage::new().await;
+    let (a, b, _) = two(&server, &stage, "away").await;
+    assert_eq!((a.ledger.leads(), b.ledger.leads()), (true, false));
+    server.stop(Stop::Fast);
+    beat_until(&a, "it leads no more", || !a.ledger.leads()).await;
+    server.start();
+    beat_until(&b, "it leads", || b.ledger.leads()).await;
+    for _ in 0..10 {
+        beat(&a).await;
+        assert_eq!((a.ledger.leads(), b.ledger.leads()), (false, true));
+    }
 }
 
 #[tokio::test]
@@ -197,18 +213,22 @@ async fn only_the_one_that_leads_keeps_fresh_what_is_asked_for() {
     }
 }
 
-/// Lets time pass, beat by beat, until this one leads: the server may take a while to see that the other is gone.
-async fn beat_until_leading(replica: &Replica) {
+/// Lets time pass, beat by beat, until that is so: the server may take a while to see that the other is gone.
+async fn beat_until(replica: &Replica, what: &str, is_so: impl Fn() -> bool) {
     for _ in 0..1000 {
-        if replica.ledger.leads() {
+        if is_so() {
             return;
         }
-        replica.rested().await;
-        replica.clock.advance(Duration::from_millis(400));
-        // Whoever was woken gets his turn.
-        tokio::task::yield_now().await;
+        beat(replica).await;
     }
-    panic!("it never leads");
+    panic!("never: {what}");
+}
+
+async fn beat(replica: &Replica) {
+    replica.rested().await;
+    replica.clock.advance(Duration::from_millis(400));
+    // Whoever was woken gets his turn.
+    tokio::task::yield_now().await;
 }
 
 #[tokio::test]

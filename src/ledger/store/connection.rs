@@ -157,6 +157,8 @@ impl Connection {
         self.work(until, |open| async move {
             let Place::Postgres(url) = &open.place else { return Ok(None) };
             let mut listener = PgListener::connect(url.expose()).await?;
+            // Else it connects again by itself, without the lock, and who waits no longer than a beat is never told.
+            listener.eager_reconnect(false);
             listener.listen(CHANNEL).await?;
             Ok(Some(PgListening { listener, open: Arc::downgrade(&open) }))
         })
