@@ -20,7 +20,9 @@ use crate::{
     config::{self, Config},
     domain::{ApplicationSets, CheckPattern, CiPolicy, ImageSpec, Repo, Repositories},
     explain::Explain,
-    generator::{self, Family, Generator, GeneratorOptions, Guard, Hold, Lines, Part, Parts, PlainGenerator, Served},
+    generator::{
+        self, Book, Family, Generator, GeneratorOptions, Guard, Hold, Lines, Part, Parts, PlainGenerator, Served,
+    },
     github::{self, GitHub},
     http::{self, Door, Explainer, InboundLimits, Ops, Phase, Plugin, Tokens, Who, reached},
     kubernetes::{self, Kubernetes},
@@ -133,6 +135,7 @@ impl App {
             let make = {
                 let (name, parts, github) = (Arc::clone(&name), Arc::clone(&parts), Arc::clone(github));
                 let (registries, ledger, clock) = (Arc::clone(&registries), Arc::clone(&ledger), Arc::clone(&clock));
+                let books = Arc::default();
                 move |repository: Repo, images: Vec<ImageSpec>| {
                     let options = GeneratorOptions {
                         name: Arc::clone(&name),
@@ -147,7 +150,7 @@ impl App {
                     let (ledger, clock) = (Arc::clone(&ledger), Arc::clone(&clock));
                     let build =
                         BuildPart::new(options_of_build, github, registries, Arc::clone(&ledger), Arc::clone(&clock));
-                    Generator::new(options, build, (Arc::clone(&parts), guard), ledger, clock)
+                    Generator::new(options, build, (Arc::clone(&parts), guard), (ledger, Book::on(&books)), clock)
                 }
             };
             match repository {

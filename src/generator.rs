@@ -33,7 +33,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-pub use self::book::{About, Book, Noted, Seen, Stood};
+pub use self::book::{About, Book, Noted, Seen, Shelf, Stood};
 use self::item::images_of;
 pub use self::{
     family::{Family, Lines},
@@ -176,14 +176,14 @@ impl Generator {
         options: GeneratorOptions,
         build: BuildPart,
         (parts, guard): (Arc<Parts>, Option<Guard>),
-        ledger: Arc<Ledger>,
+        (ledger, book): (Arc<Ledger>, Book),
         clock: SharedClock,
     ) -> Self {
         let build = Arc::new(build);
         let pulls = Part { name: "pulls".into(), source: Source::Pulls(Arc::clone(&build)), only_if: None };
         let name = Arc::clone(&options.name);
         let pulls = Parts::new(name, vec![pulls], (None, guard), Arc::clone(&ledger), Arc::clone(&clock));
-        Self { options, build, parts, pulls, ledger, book: Book::default(), clock }
+        Self { options, build, parts, pulls, ledger, book, clock }
     }
 
     /// Its name.

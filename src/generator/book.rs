@@ -23,6 +23,13 @@ const CAPACITY: Limits = Limits { lines: 120_000, stories: 20_000 };
 
 /// The notes of one generator.
 pub struct Book {
+    /// Its place on the shelf.
+    place: u64,
+    shelf: Arc<Shelf>,
+}
+
+/// Books that share what may be noted: those of the generators of one configured generator.
+pub struct Shelf {
     notes: Mutex<Notes>,
     limits: Limits,
 }
@@ -35,8 +42,12 @@ struct Limits {
 
 #[derive(Default)]
 struct Notes {
-    all: HashMap<About, Arc<Noted>>,
-    /// How many of them have a story.
+    /// By the book's place.
+    books: HashMap<u64, HashMap<About, Arc<Noted>>>,
+    /// The place of the next book.
+    next: u64,
+    /// How many notes there are in all books, and how many of them have a story.
+    lines: usize,
     stories: usize,
 }
 
@@ -118,13 +129,28 @@ impl Seen {
     }
 }
 
-impl Default for Book {
+impl Default for Shelf {
     fn default() -> Self {
         Self { notes: Mutex::default(), limits: CAPACITY }
     }
 }
 
+impl Shelf {
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Book {
+    /// A new book on a shelf.
+    pub fn on(shelf: &Arc<Shelf>) -> Self {
+        let mut notes = shelf.notes();
+        let place = notes.next;
+        notes.next += 1;
+        notes.books.insert(place, HashMap::new());
+        Self { place, shelf: Arc::clone(shelf) }
+    }
+
     /// Notes an answer, or that there was none, and tells whether that is another one than before. A question that no pull
     /// request can cause is nothing to note.
     pub fn note(
@@ -143,12 +169,12 @@ impl Book {
         let line = seen.as_ref().and_then(|seen| seen.line.as_ref());
         let branch = line.map_or(&question.branch, |meant| &meant.branch).clone();
         let about = line.map_or_else(|| asked.clone(), |meant| About::Line(meant.key.clone()));
-        let mut notes = self.notes();
+        let mut notes = self.shelf.notes();
         if about != asked {
             // What could not be told before is told now.
-            notes.remove(&asked);
+            notes.remove(self.place, &asked);
         }
-        let before = notes.remove(&about);
+        let before = notes.remove(self.place, &about);
         let before = before.as_ref();
         let is_same = |before: &&Arc<Noted>| (before.stood, before.commit) == (stood, commit);
         let is_news = !before.as_ref().is_some_and(is_same);
@@ -157,46 +183,68 @@ impl Book {
             Some(before) if *before.reason == *reason => Arc::clone(&before.reason),
             _ => reason.into(),
         };
-        notes.insert(about, Arc::new(Noted { branch, stood, since, at: now, commit, reason, seen }));
-        notes.bound(self.limits);
+        notes.insert(self.place, about, Arc::new(Noted { branch, stood, since, at: now, commit, reason, seen }));
+        notes.bound(self.shelf.limits);
         is_news
     }
 
-    /// All notes, in no order.
+    /// All its notes, in no order.
     pub fn all(&self) -> Vec<(About, Arc<Noted>)> {
-        self.notes().all.iter().map(|(about, noted)| (about.clone(), Arc::clone(noted))).collect()
+        let notes = self.shelf.notes();
+        let own = notes.books.get(&self.place);
+        own.into_iter().flatten().map(|(about, noted)| (about.clone(), Arc::clone(noted))).collect()
     }
+}
 
-    fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Book {
+    fn drop(&mut self) {
+        self.shelf.notes().take_away(self.place);
     }
 }
 
 impl Notes {
-    fn remove(&mut self, about: &About) -> Option<Arc<Noted>> {
-        let removed = self.all.remove(about)?;
+    fn remove(&mut self, place: u64, about: &About) -> Option<Arc<Noted>> {
+        let removed = self.books.get_mut(&place)?.remove(about)?;
+        self.lines -= 1;
         self.stories -= usize::from(removed.seen.is_some());
         Some(removed)
     }
 
-    fn insert(&mut self, about: About, noted: Arc<Noted>) {
-        self.stories += usize::from(noted.seen.is_some());
-        self.all.insert(about, noted);
+    fn insert(&mut self, place: u64, about: About, noted: Arc<Noted>) {
+        let has_story = noted.seen.is_some();
+        if self.books.entry(place).or_default().insert(about, noted).is_none() {
+            self.lines += 1;
+            self.stories += usize::from(has_story);
+        }
+    }
+
+    fn take_away(&mut self, place: u64) {
+        let Some(book) = self.books.remove(&place) else { return };
+        self.lines -= book.len();
+        self.stories -= book.values().filter(|noted| noted.seen.is_some()).count();
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Noted>> {
+        self.books.values().flat_map(HashMap::values)
     }
 
     /// Lets the older half go of what there is too much of.
     fn bound(&mut self, limits: Limits) {
         if self.stories > limits.stories {
-            let half = middle(self.all.values().filter(|noted| noted.seen.is_some()).map(|noted| noted.at).collect());
-            for noted in self.all.values_mut().filter(|noted| noted.seen.is_some() && noted.at <= half) {
+            let half = middle(self.all().filter(|noted| noted.seen.is_some()).map(|noted| noted.at).collect());
+            let all = self.books.values_mut().flat_map(HashMap::values_mut);
+            for noted in all.filter(|noted| noted.seen.is_some() && noted.at <= half) {
                 *noted = Arc::new(Noted { seen: None, ..Noted::clone(noted) });
                 self.stories -= 1;
             }
         }
-        if self.all.len() > limits.lines {
-            let half = middle(self.all.values().map(|noted| noted.at).collect());
-            self.all.retain(|_, noted| noted.at > half);
-            self.stories = self.all.values().filter(|noted| noted.seen.is_some()).count();
+        if self.lines > limits.lines {
+            let half = middle(self.all().map(|noted| noted.at).collect());
+            for book in self.books.values_mut() {
+                book.retain(|_, noted| noted.at > half);
+            }
+            self.lines = self.books.values().map(HashMap::len).sum();
+            self.stories = self.all().filter(|noted| noted.seen.is_some()).count();
         }
     }
 }
@@ -219,6 +267,10 @@ mod tests {
 
     use super::*;
     use crate::domain::{Line, QuestionError, WhyNothing};
+
+    fn book() -> Book {
+        Book::on(&Arc::default())
+    }
 
     fn second(second: u64) -> Moment {
         Moment::after_start(Duration::from_secs(second))
@@ -244,7 +296,7 @@ mod tests {
 
     #[test]
     fn what_stays_as_it_is_began_when_it_became_so() {
-        let book = Book::default();
+        let book = book();
         book.note(&question(1), Some(seen(None)), Ok(&nothing("a")), second(10));
         assert!(matches!(&book.all()[..], [(About::Question { number: Some(1), .. }, _)]));
         // Once the line can be told there is one note, not two.
@@ -270,10 +322,11 @@ mod tests {
 
     #[test]
     fn stories_go_first_and_then_the_oldest_notes() {
-        let book = Book { limits: Limits { lines: 20, stories: 8 }, ..Book::default() };
+        let shelf = Arc::new(Shelf { limits: Limits { lines: 20, stories: 8 }, ..Shelf::default() });
+        let book = Book::on(&shelf);
         for number in 1..=60 {
             book.note(&question(number), Some(seen(Some(number))), Ok(&nothing("")), second(number));
-            let (all, stories) = (book.all(), book.notes().stories);
+            let (all, stories) = (book.all(), shelf.notes().stories);
             assert!(all.len() <= 20 && stories <= 8, "{number}");
             assert_eq!(all.iter().filter(|(_, noted)| noted.seen.is_some()).count(), stories);
             let has_story = |(_, noted): &(About, Arc<Noted>)| noted.at == second(number) && noted.seen.is_some();
@@ -281,5 +334,29 @@ mod tests {
         }
         let oldest = book.all().iter().map(|(_, noted)| noted.at).min().unwrap();
         assert!(oldest >= second(40), "{oldest:?}");
+    }
+
+    #[test]
+    fn books_on_a_shelf_share_its_bounds_and_nothing_else() {
+        let shelf = Arc::new(Shelf { limits: Limits { lines: 20, stories: 8 }, ..Shelf::default() });
+        let books: Vec<_> = (0..3).map(|_| Book::on(&shelf)).collect();
+        for number in 1..=20 {
+            for book in &books {
+                assert!(book.note(&question(number), Some(seen(Some(number))), Ok(&nothing("")), second(number)));
+                let notes = shelf.notes();
+                let (lines, stories) = (notes.all().count(), notes.all().filter(|noted| noted.seen.is_some()).count());
+                assert_eq!((lines, stories), (notes.lines, notes.stories));
+                assert!(lines <= 20 && stories <= 8);
+            }
+        }
+        assert!(books.iter().all(|book| !book.all().is_empty()));
+        let (mut left, first) = (books, shelf.notes().lines);
+        let gone = left.pop().unwrap();
+        let of_it = gone.all().len();
+        drop(gone);
+        assert_eq!(shelf.notes().lines, first - of_it);
+        drop(left);
+        let notes = shelf.notes();
+        assert_eq!((notes.lines, notes.stories, notes.books.len()), (0, 0, 0));
     }
 }
