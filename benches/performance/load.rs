@@ -63,7 +63,8 @@ pub(crate) fn ask_for(
         }
         let began = Instant::now();
         for (nth, mut connection) in open.into_iter().enumerate() {
-            let own: Vec<Vec<u8>> = all.iter().skip(nth).step_by(connections.min(all.len())).cloned().collect();
+            let own: Vec<Vec<u8>> =
+                all.iter().skip(nth % all.len()).step_by(connections.min(all.len())).cloned().collect();
             tasks.spawn(async move {
                 let mut latencies = Vec::new();
                 for request in own.iter().cycle() {

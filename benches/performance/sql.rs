@@ -106,6 +106,7 @@ async fn queries(server: &Postgres) -> i64 {
     sqlx::query_scalar(count).fetch_one(&mut connection).await.unwrap()
 }
 
+/// Each question is to be a query: the pace at which a token's holder may make it look is out of the way.
 fn lastgreen(server: &Postgres, folder: &Path) -> (Process, std::net::SocketAddr) {
     let (listen, ops) = (free_port(), free_port());
     let place = folder.display();
@@ -114,6 +115,7 @@ fn lastgreen(server: &Postgres, folder: &Path) -> (Process, std::net::SocketAddr
 ops: {{ listen: \"{ops}\" }}
 tokenFile: {place}/token
 ledger: {{ url: \"sqlite://{place}/ledger.db\" }}
+inbound: {{ perSecond: 1000000, burst: 1000000 }}
 generators:
   tenants:
     sql:
