@@ -141,6 +141,7 @@ fn text(sim: &Sim, folder: &Path, pace: Pace, (listen, ops): (SocketAddr, Socket
 ops: {{ listen: \"{ops}\" }}
 tokenFile: {folder}/token
 ledger: {{ url: \"sqlite://{folder}/ledger.db\", trustAfter: 1s }}
+inbound: {{ perSecond: 1000000, burst: 1000000 }}
 github:
   api: {}
   auth: {{ tokenFile: {folder}/github }}
