@@ -266,6 +266,15 @@ impl Ledger {
         self.memory().mirror.heard(key)
     }
 
+    /// As of when another build than this is right for a line, if that is later than `read`: what was read then must not
+    /// take its place.
+    pub fn overtaken(&self, key: &LineKey, build: &Build, read: Moment) -> Option<Moment> {
+        let memory = self.memory();
+        let known = memory.mirror.item(key)?;
+        let as_of = memory.mirror.as_of(key);
+        (as_of > read && !known.build.covers(build)).then_some(as_of)
+    }
+
     /// The record of a line that was answered and is not withdrawn.
     pub fn item(&self, key: &LineKey) -> Option<Arc<Record>> {
         self.memory().mirror.item(key).cloned()

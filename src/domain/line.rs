@@ -208,6 +208,7 @@ mod tests {
             repository: Repository { id: 1, name: "myorg/myrepo".parse().unwrap() },
             own_branch: own.map(|head| Tip { head: sha(head), commits: Commits::default() }),
             pulls,
+            named: Moment::START,
             more_pulls: false,
         }
     }

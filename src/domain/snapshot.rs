@@ -20,6 +20,8 @@ pub struct Snapshot {
     pub own_branch: Option<Tip>,
     /// The open pull requests with that head name, lowest number first; or the one that was asked for, open or not.
     pub pulls: Vec<Pull>,
+    /// As of when these are all of that head name: earlier than `began` where they were listed before they were read.
+    pub named: Moment,
     /// Whether more open pull requests have that head name than GitHub was asked for.
     pub more_pulls: bool,
 }

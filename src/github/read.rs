@@ -260,6 +260,7 @@ fn of_pull(
         repository: map::repository(identity)?,
         own_branch: None,
         pulls: pull.transpose()?.into_iter().collect(),
+        named: answer.sent,
         more_pulls: false,
     })
 }
@@ -283,6 +284,7 @@ pub(super) fn by_branch(answer: &Answer, found: &mut wire::BranchRepository) -> 
         repository: map::repository(&found.identity)?,
         own_branch,
         pulls,
+        named: answer.sent,
         more_pulls: found.pulls.page_info.has_next_page,
     })
 }

@@ -372,6 +372,7 @@ impl Promise {
             repository: known.repository.clone(),
             own_branch: None,
             pulls: vec![Pull { commits: Some(commits), ..listed.pull.clone() }],
+            named: listed.began,
             more_pulls: false,
         };
         self.put(by, snapshot).await;
@@ -384,17 +385,18 @@ impl Promise {
     /// Puts a pull request where it is looked for by its number, and by its branch if it was wanted so.
     async fn put(&self, by: &By, snapshot: Snapshot) {
         let key = |by: By| (self.repo.clone(), by);
-        let named = self.listing.as_ref().is_some_and(|listing| snapshot.began.since(listing.began) < NAMED_FOR);
-        if let (By::Branch(branch), Some(pull), true) = (by, snapshot.pulls.first(), named)
+        let named = self.listing.as_ref().map(|listing| listing.began);
+        if let (By::Branch(branch), Some(pull), Some(named)) = (by, snapshot.pulls.first(), named)
+            && snapshot.began.since(named) < NAMED_FOR
             && pull.branch == *branch
             && pull.open
             && !pull.from_fork
         {
             // The branch of such a pull request is there, and is its head. What a fork has opened under the same name
-            // since it was listed takes nothing from it.
+            // since it was listed takes nothing from it; whoever asks with another head does not believe this for long.
             let own_branch = Some(Tip { head: pull.head, commits: Commits::default() });
-            let named = Snapshot { own_branch, ..snapshot.clone() };
-            self.github.snapshots.put(key(by.clone()), named.began, Arc::new(named)).await;
+            let by_name = Snapshot { own_branch, named, ..snapshot.clone() };
+            self.github.snapshots.put(key(by.clone()), by_name.began, Arc::new(by_name)).await;
         }
         if let Some(number) = snapshot.pulls.first().map(|pull| pull.number) {
             self.github.snapshots.put(key(By::Number(number)), snapshot.began, Arc::new(snapshot)).await;

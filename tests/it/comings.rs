@@ -1,7 +1,8 @@
 //! Lines that come and go: pull requests that are closed and opened again, or not shown yet, and what their branch had
 //! meanwhile.
 
-use lastgreen_sim::{Fault, Pull, Target, What};
+use lastgreen_sim::{Fault, Pull, Target, What, sha};
+use serde_json::json;
 
 use crate::stage::{REPO, Setup, Stage};
 
@@ -123,4 +124,50 @@ async fn a_branch_that_disowns_its_pull_requests_build_freezes_nobody_later() {
     stage.pass(301);
     down(&stage);
     stage.ask("feature").await.is_nothing("unknown");
+}
+
+#[tokio::test]
+async fn an_image_that_comes_late_is_found_by_whichever_question() {
+    let stage = Stage::new(Setup::default()).await;
+    stage.pull(1, "feature", "a1");
+    let old = stage.built("a1");
+    stage.push("feature", "a2");
+    stage.green("a2");
+    stage.pass(3600);
+    stage.ask("feature").await.is(&old, "fresh");
+    stage.pass(590);
+    stage.ask("feature").await.is(&old, "fresh");
+    // By its number the line is read once more, so that what its name is known for is the older read.
+    stage.pass(1);
+    stage.ask_number("feature", 1).await.is(&old, "fresh");
+    let new = stage.images("a2");
+    stage.pass(100);
+    stage.ask("feature").await.is(&new, "fresh");
+}
+
+#[tokio::test]
+async fn a_forks_pull_request_that_is_open_again_is_no_more_taken_for_the_own_branch() {
+    let stage = Stage::new(Setup { ahead: true, ..Setup::default() }).await;
+    stage.pull(1, "patch-1", "a1");
+    stage.sim.world(|world| {
+        world.fork(REPO, "stranger/myrepo");
+        world.force_push("stranger/myrepo", "patch-1", "f1", &["m1"]);
+        world.open_pull(REPO, Pull::new(2, "patch-1").from_fork("stranger/myrepo"));
+        world.close_pull(REPO, 2);
+    });
+    let build = stage.built("a1");
+    let fresh = stage.keep_fresh();
+    stage.ask("patch-1").await.is(&build, "fresh");
+    stage.ask_with(json!({ "branch": "patch-1", "head_sha": sha("f1") })).await.is(&build, "held");
+    stage.pass(6);
+    // A second read agrees that this head is nobody's: the name has to do.
+    stage.ask_with(json!({ "branch": "patch-1", "head_sha": sha("f1") })).await.is(&build, "fresh");
+    stage.sim.world(|world| world.reopen_pull(REPO, 2));
+    for _ in 0..40 {
+        stage.settled().await;
+        stage.pass(10);
+        stage.ask("patch-1").await.is(&build, "fresh");
+    }
+    stage.ask_with(json!({ "branch": "patch-1", "head_sha": sha("f1") })).await.is_nothing("not-yet");
+    fresh.abort();
 }

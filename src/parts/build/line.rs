@@ -265,6 +265,13 @@ impl BuildPart {
         })
     }
 
+    /// Doubts which lines have a name, where they were listed so long ago that another may have it by now.
+    pub(super) fn doubt_name(&self, reading: &Reading, asked: Moment) -> Option<StaleRead> {
+        let is_old = reading.snapshot.named + self.options.settled < asked;
+        let reason = "GitHub is asked anew which pull requests have that branch's name";
+        is_old.then(|| StaleRead { reason: reason.to_owned(), again_at: asked, is_new: true })
+    }
+
     /// A question that means no line. That may be a stale read as well: it is settled by a second one.
     pub(super) fn no_line(
         &self,

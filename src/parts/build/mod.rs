@@ -186,7 +186,13 @@ impl BuildPart {
             let resolution = self.consider(question, &reading, asked, thorough).await?;
             // What another replica recorded may rest on a newer read than this one.
             let heard = resolution.line.as_ref().and_then(|meant| self.ledger.heard(&meant.key));
+            // The same line may have been read since by its number, or by its name.
+            let overtaken = match (&resolution.outcome, &resolution.line) {
+                (Outcome::Ready(build), Some(meant)) => self.ledger.overtaken(&meant.key, build, began),
+                _ => None,
+            };
             let since_again = match &resolution {
+                _ if overtaken.is_some() => overtaken.unwrap_or(asked),
                 _ if heard.is_some_and(|heard| began < heard) => heard.unwrap_or(asked),
                 // What memory shows does not fit: a newer read may, or the second read is due.
                 Resolution { doubted: Some(doubt), .. } if doubt.is_new || doubt.again_at <= asked => asked,
@@ -219,6 +225,9 @@ impl BuildPart {
                 let resolution = self.no_line(question, reading, no_line, asked)?;
                 if no_line != NoLine::HeadOfNone || resolution.doubted.is_some() {
                     return Ok(resolution);
+                }
+                if let Some(doubt) = self.doubt_name(reading, asked) {
+                    return Ok(Resolution::doubted(resolution.line, doubt));
                 }
                 // A second read agrees that this head is nobody's any more: the name has to do.
                 let by_name = Question { head_sha: None, ..question.clone() };
@@ -260,10 +269,21 @@ impl BuildPart {
             let inherited = meant.inherited.take();
             return Ok(Resolution { inherited, ..Resolution::doubted(Some(meant.meant()), doubt) });
         }
+        // It was settled that the head that was asked with is not this line's; whose it is may change.
+        let is_strange = question.number.is_none()
+            && question.head_sha.is_some()
+            && self.missing(question, &meant, &chain, record) == question.head_sha;
+        if is_strange && let Some(doubt) = self.doubt_name(reading, asked) {
+            let inherited = meant.inherited.take();
+            return Ok(Resolution { inherited, ..Resolution::doubted(Some(meant.meant()), doubt) });
+        }
         self.sightings.believe(reading.snapshot.repository.id, &meant.key.line, meant.head);
         let view = View { meant: &meant, record, asked, thorough };
         let resolution = self.walk(question, &mut walk, view).await;
-        let good_until = if meant.other_unreadable { Moment::START } else { resolution.good_until };
+        let mut good_until = if meant.other_unreadable { Moment::START } else { resolution.good_until };
+        if is_strange {
+            good_until = good_until.min(reading.snapshot.named + self.options.settled);
+        }
         let MeantLine { other_unreadable: ambiguous, inherited, disowns, .. } = meant;
         Ok(Resolution { ambiguous, good_until, inherited, disowns, ..resolution })
     }
