@@ -1,46 +1,43 @@
 //! The table of contents of the process: everything is built here, in the order in which it is needed, and run.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+mod chores;
+mod options;
 
-use anyhow::{Context as _, bail};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
 use axum::Router;
-use futures_util::future::join_all;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
 };
 
+pub use self::options::ledger;
+use self::{
+    chores::{background, watching},
+    options::{
+        beside, build_options, explainer, github_options, guard, hold, inbound, keys, kubernetes_options,
+        registry_options, web,
+    },
+};
 use crate::{
     background::{Background, Died, Tasks},
     clock::SharedClock,
-    config::{self, Config},
-    domain::{ApplicationSets, CheckPattern, CiPolicy, ImageSpec, Repo, Repositories},
+    config::Config,
+    domain::{ApplicationSets, ImageSpec, Repo, Repositories},
     explain::Explain,
-    generator::{
-        self, Book, Family, Generator, GeneratorOptions, Guard, Hold, Lines, Part, Parts, PlainGenerator, Served,
-    },
-    github::{self, GitHub},
-    http::{self, Door, Explainer, InboundLimits, Ops, Phase, Plugin, Tokens, Who, reached},
-    kubernetes::{self, Kubernetes},
-    ledger::{Ledger, LedgerOptions, Source},
+    generator::{Book, Family, Generator, GeneratorOptions, Lines, Parts, PlainGenerator, Served},
+    github::GitHub,
+    http::{self, Door, Explainer, Ops, Phase, Plugin, Tokens, reached},
+    kubernetes::Kubernetes,
+    ledger::Ledger,
     metrics::{Metrics, Watched},
     operator::{Operator, plugins::Plugins},
-    parts::{
-        build::{BuildOptions, BuildPart},
-        plugins::{PluginOptions, PluginPart, PluginPlace},
-        sql::{SqlOptions, SqlPart, SqlSource},
-    },
-    registry::{self, Registries},
+    parts::{build::BuildPart, plugins::PluginPart},
+    registry::Registries,
     trace::Traces,
-    upstream::{PaceLimits, Secret, SecretFile},
+    upstream::SecretFile,
 };
-
-/// How often is looked for lines that nobody needs any more.
-const FORGET_EVERY: Duration = Duration::from_hours(1);
 
 /// How long requests to the operator's listener may take once the plugin is done.
 const OPS_DRAIN: Duration = Duration::from_secs(2);
@@ -267,104 +264,6 @@ fn served(generators: &ByName<Generator>, families: &ByName<Family>, plain: &ByN
     lines.map(Served::Lines).chain(plain.values().cloned().map(Served::Plain)).collect()
 }
 
-/// What is done beside the answering: what is asked for is kept fresh, the ledger is looked after, what nobody needs any
-/// more is forgotten, and mistakes in what is asked of databases are said at once.
-fn background(
-    ledger: &Arc<Ledger>,
-    (generators, families, plain): (&ByName<Generator>, &ByName<Family>, &ByName<PlainGenerator>),
-    forget_after: Duration,
-    clock: &SharedClock,
-) -> Vec<Background> {
-    let (keeper, lines) = (Arc::clone(ledger), Arc::clone(ledger));
-    let (fresh, fresh_families) = (generators.clone(), families.clone());
-    let checked = (generators.clone(), families.clone(), plain.clone());
-    let (generators, families, plain) = (generators.clone(), families.clone(), plain.clone());
-    let clock = Arc::clone(clock);
-    let forgetting = Background::new("forgetting", move |mut stop| async move {
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.told() => return Ok(()),
-                () = clock.sleep_until(clock.now() + FORGET_EVERY) => {}
-            }
-            if !lines.leads() {
-                continue;
-            }
-            let all = async {
-                for generator in generators.values() {
-                    generator.forget(forget_after).await;
-                }
-                for family in families.values() {
-                    family.forget(forget_after).await;
-                }
-                for generator in plain.values() {
-                    generator.forget(forget_after).await;
-                }
-            };
-            tokio::select! {
-                biased;
-                () = stop.told() => return Ok(()),
-                () = all => {}
-            }
-        }
-    });
-    let refreshing = Background::new("refreshing", move |stop| async move {
-        let all = fresh.values().map(|generator| {
-            let mut stop = stop.clone();
-            async move { generator.keep_fresh(stop.told()).await }
-        });
-        let families = fresh_families.values().map(|family| {
-            let mut stop = stop.clone();
-            async move { family.keep_fresh(stop.told()).await }
-        });
-        tokio::join!(join_all(all), join_all(families));
-        // There may be none.
-        let mut stop = stop;
-        stop.told().await;
-        Ok(())
-    });
-    let checking = Background::new("checking", move |mut stop| async move {
-        let (generators, families, plain) = &checked;
-        let parts = generators.values().map(|generator| generator.parts());
-        let parts = parts.chain(families.values().map(|family| family.parts()));
-        let parts = parts.chain(plain.values().map(|generator| generator.parts()));
-        let all = join_all(parts.map(Parts::check));
-        tokio::select! {
-            biased;
-            () = stop.told() => return Ok(()),
-            _ = all => {}
-        }
-        stop.told().await;
-        Ok(())
-    });
-    // Told to end last: it writes what is left.
-    let keeping = Background::new("the ledger", move |mut stop| async move {
-        keeper.keep(stop.told()).await;
-        Ok(())
-    });
-    vec![checking, refreshing, forgetting, keeping]
-}
-
-/// What Kubernetes knows of plugin services is kept up to date.
-fn watching(kubernetes: &Arc<Kubernetes>) -> Background {
-    let kubernetes = Arc::clone(kubernetes);
-    Background::new("watching Kubernetes", move |mut stop| async move {
-        kubernetes.keep(stop.told()).await;
-        Ok(())
-    })
-}
-
-/// The ledger alone.
-pub fn ledger(config: config::Ledger, clock: &SharedClock) -> Arc<Ledger> {
-    let source = match config.place {
-        config::LedgerPlace::Memory => Source::Memory,
-        config::LedgerPlace::Sqlite(path) => Source::Sqlite(path),
-        config::LedgerPlace::Postgres(url) => Source::Postgres(Secret::new(url)),
-        config::LedgerPlace::UrlFile(path) => Source::UrlFile(SecretFile::new(path, Arc::clone(clock))),
-    };
-    Ledger::new(LedgerOptions { source, trust_after: config.trust_after }, Arc::clone(clock))
-}
-
 /// Completes when the plugin is to take no more connections.
 async fn until_drain(
     mut ends: mpsc::Receiver<End>,
@@ -394,193 +293,4 @@ async fn until_drain(
     }
     tracing::info!("ending: no more connections are taken; requests under way are finished");
     Ok(())
-}
-
-/// Where GitHub shows repositories to people, by its API's base.
-fn web(api: &str) -> Option<String> {
-    if api.eq_ignore_ascii_case("https://api.github.com") {
-        return Some("https://github.com".to_owned());
-    }
-    let host = api.strip_prefix("https://")?.strip_suffix("/api/v3")?;
-    Some(format!("https://{host}"))
-}
-
-fn explainer(who: config::Explain, explain: impl FnOnce() -> Explain) -> Option<Explainer> {
-    match who {
-        config::Explain::Token => Some(Explainer::new(explain(), Who::HasToken)),
-        config::Explain::Open => Some(Explainer::new(explain(), Who::Anybody)),
-        config::Explain::Off => None,
-    }
-}
-
-fn github_options(config: config::GitHub) -> github::Options {
-    let auth = match config.auth {
-        config::GitHubAuth::App { id, private_key_file } => github::Auth::App { id, private_key_file },
-        config::GitHubAuth::Token(file) => github::Auth::Token(file),
-    };
-    github::Options { api: config.api, auth, ca_file: config.ca_file, pace: pace(config.pace) }
-}
-
-fn registry_options(config: config::Registry) -> registry::Options {
-    let auth = match config.auth {
-        config::RegistryAuth::Anonymous => registry::Auth::Anonymous,
-        config::RegistryAuth::Basic { username_file, password_file } => {
-            registry::Auth::Basic { username_file, password_file }
-        }
-        config::RegistryAuth::DockerConfig(file) => registry::Auth::DockerConfig(file),
-    };
-    registry::Options {
-        host: config.host,
-        auth,
-        realms: config.realms,
-        pace: config.pace.map(pace),
-        plain_http: config.plain_http,
-        ca_file: config.ca_file,
-    }
-}
-
-fn inbound(config: config::Inbound) -> InboundLimits {
-    InboundLimits { per_second: config.per_second, burst: config.burst }
-}
-
-fn kubernetes_options(config: config::Kubernetes) -> kubernetes::Options {
-    kubernetes::Options {
-        namespaces: config.namespaces,
-        api: config.api,
-        token_file: config.token_file,
-        ca_file: config.ca_file,
-    }
-}
-
-fn plugin_part(
-    generator: &Arc<str>,
-    config: config::Plugin,
-    kubernetes: Option<&Arc<Kubernetes>>,
-    clock: &SharedClock,
-) -> anyhow::Result<PluginPart> {
-    let name = config.name;
-    let place = match (config.place, kubernetes) {
-        (config::PluginPlace::Url(url), _) => PluginPlace::Url(url),
-        (config::PluginPlace::Service { namespace, name, port }, Some(kubernetes)) => {
-            PluginPlace::Service { kubernetes: Arc::clone(kubernetes), namespace, name, port }
-        }
-        (config::PluginPlace::Service { .. }, None) => {
-            bail!("no place is known where the plugin `{name}` is looked for")
-        }
-    };
-    let options = PluginOptions {
-        generator: Arc::clone(generator),
-        name: name.as_str().into(),
-        place,
-        token_file: config.token_file,
-        ca_file: config.ca_file,
-        path: config.path,
-        timeout: config.timeout,
-        inputs: config.inputs,
-        keys: config.keys,
-    };
-    let part = PluginPart::new(options, Arc::clone(clock));
-    part.with_context(|| format!("cannot set up the plugin `{name}` of the generator `{generator}`"))
-}
-
-fn pace(config: config::PaceConfig) -> PaceLimits {
-    PaceLimits { per_second: config.per_second, concurrent: config.concurrent }
-}
-
-fn hold(config: config::Hold) -> Hold {
-    match config {
-        config::Hold::Forever => Hold::Forever,
-        config::Hold::Never => Hold::Never,
-        config::Hold::For(limit) => Hold::For(limit),
-    }
-}
-
-/// The parts beside a generator's build, in order; other plugins are also kept in one list.
-fn beside(
-    name: &Arc<str>,
-    generator: &mut config::Generator,
-    kubernetes: Option<&Arc<Kubernetes>>,
-    plugins: &mut Vec<Arc<PluginPart>>,
-    clock: &SharedClock,
-) -> anyhow::Result<Vec<Part>> {
-    let mut all: Vec<_> = generator.sql.take().map(|sql| sql_part(sql, clock)).into_iter().collect();
-    for mut plugin in std::mem::take(&mut generator.plugins) {
-        let only_if = plugin.only_if.take();
-        let part = Arc::new(plugin_part(name, plugin, kubernetes, clock)?);
-        let named = format!("plugins.{}", part.options().name).into();
-        all.push(Part { name: named, source: generator::Source::Plugin(Arc::clone(&part)), only_if });
-        plugins.push(part);
-    }
-    Ok(all)
-}
-
-fn sql_part(config: config::Sql, clock: &SharedClock) -> Part {
-    let source = match config.place {
-        config::Database::Sqlite(path) => SqlSource::Sqlite(path),
-        config::Database::Postgres(url) => SqlSource::Postgres(Secret::new(url)),
-        config::Database::UrlFile(path) => SqlSource::UrlFile(SecretFile::new(path, Arc::clone(clock))),
-    };
-    let options = SqlOptions {
-        source,
-        query: config.query,
-        timeout: config.timeout,
-        max_rows: usize::try_from(config.max_rows).unwrap_or(usize::MAX),
-        connections: usize::try_from(config.connections).unwrap_or(1),
-        ca_file: config.ca_file,
-    };
-    Part {
-        name: "sql".into(),
-        source: generator::Source::Sql(Box::new(SqlPart::new(options, Arc::clone(clock)))),
-        only_if: Some(config.only_if).filter(|only_if| !only_if.is_empty()),
-    }
-}
-
-/// The keys of a build's items.
-fn keys(build: &config::Build) -> BTreeSet<String> {
-    let images = build.images.iter().map(|image| image.key.clone());
-    images.chain(build.outputs.iter().map(|(key, _)| key.clone())).collect()
-}
-
-fn guard(config: config::Guard) -> Guard {
-    let config::Guard { max_drop, min_items, window } = config;
-    Guard { max_drop, min_items: usize::try_from(min_items).unwrap_or(usize::MAX), window }
-}
-
-fn build_options(
-    (name, repository): (&Arc<str>, Repo),
-    (build, images): (&config::Build, Vec<ImageSpec>),
-    generator: &config::Generator,
-    alone: bool,
-) -> BuildOptions {
-    let mut labels: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (_, output) in &build.outputs {
-        for (image, label) in output.labels() {
-            labels.entry(image.to_owned()).or_default().push(label.to_owned());
-        }
-    }
-    BuildOptions {
-        generator: Arc::clone(name),
-        repository,
-        images,
-        labels,
-        trust_head: build.unlabelled_tags == config::UnlabelledTags::TrustHead,
-        ci: ci_policy(&build.ci),
-        walk: build.walk,
-        forks: generator.forks == config::Forks::Allow,
-        pending: generator.refresh.pending,
-        settled: generator.refresh.settled,
-        ahead: generator.refresh.ahead,
-        alone,
-    }
-}
-
-fn ci_policy(config: &config::Ci) -> CiPolicy {
-    let patterns = |texts: &[String]| texts.iter().map(|text| CheckPattern::new(text)).collect();
-    CiPolicy {
-        require: patterns(&config.require),
-        ignore: patterns(&config.ignore),
-        skipped_fails: config.skipped == config::Skipped::Fail,
-        no_checks_pass: config.no_checks == config::NoChecks::Pass,
-        settle: config.settle,
-    }
 }

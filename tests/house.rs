@@ -101,7 +101,7 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("moka", &["upstream/"]),
     ("governor", &["upstream/", "http/pace.rs"]),
     ("clap", &["cli.rs", "cli/", "main.rs"]),
-    ("anyhow", &["app.rs", "cli.rs", "cli/"]),
+    ("anyhow", &["app.rs", "app/", "cli.rs", "cli/"]),
     ("serde_saphyr", &["config/"]),
     ("schemars", &["config/"]),
     ("opentelemetry", &["trace/", "upstream/collector/"]),

@@ -7,8 +7,9 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Decision, Generator, Refusal,
+    Generator, Refusal,
     parts::{Said, Unsettled},
+    table::Decision,
 };
 use crate::{
     clock::Moment,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{
-    Decision, Generator, PlainGenerator, Refusal,
+    Generator, PlainGenerator, Refusal,
     parts::{Settled, Unsettled},
+    table::Decision,
 };
 use crate::{
     domain::{Answer, Question, Standing},
