@@ -55,8 +55,9 @@ pub fn service(data: &[u8]) {
         None => {}
         Some(Ok(url)) => {
             let uri: ::http::Uri = url.parse().expect("an address is a URL");
-            let host = uri.host().expect("an address has a host");
-            assert!(host.parse::<std::net::IpAddr>().is_err() && !url.contains('@') && uri.query().is_none(), "{url}");
+            let authority = uri.authority().expect("an address has a host");
+            let is_name = authority.host().parse::<std::net::IpAddr>().is_err();
+            assert!(is_name && !authority.as_str().contains('@') && uri.query().is_none(), "{url}");
         }
         Some(Err(message)) => is_decent(&message),
     }
