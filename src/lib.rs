@@ -6,6 +6,7 @@ pub mod background;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod database;
 pub mod domain;
 pub mod explain;
 #[cfg(fuzzing)]

@@ -14,13 +14,14 @@ use std::{
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &["clock::Moment"]),
     ("clock", &[]),
+    ("database", &[]),
     ("trace", &["clock"]),
     ("upstream", &["clock", "trace"]),
     ("github", &["domain", "upstream", "clock"]),
     ("registry", &["domain", "upstream", "clock"]),
-    ("ledger", &["domain", "clock", "upstream"]),
+    ("ledger", &["database", "domain", "clock", "upstream"]),
     ("kubernetes", &["domain", "clock", "upstream"]),
-    ("parts", &["domain", "clock", "upstream", "github", "registry", "ledger", "kubernetes"]),
+    ("parts", &["database", "domain", "clock", "upstream", "github", "registry", "ledger", "kubernetes"]),
     ("operator", &["clock", "domain", "ledger", "kubernetes", "parts"]),
     ("generator", &["domain", "clock", "ledger", "parts", "upstream"]),
     (

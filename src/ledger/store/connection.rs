@@ -6,10 +6,7 @@ use std::{
     future::Future,
     path::PathBuf,
     str::FromStr as _,
-    sync::{
-        Arc, Mutex, MutexGuard, Once, PoisonError, Weak,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak},
     time::Duration,
 };
 
@@ -21,11 +18,12 @@ use tokio::sync::Mutex as AsyncMutex;
 use super::{
     Batch, Committed, LedgerError, News, Source,
     failure::{NO_ANSWER, describe, describe_problem, tables_are_gone},
-    file::{FileId, file_id, lock, percent},
+    file::{lock, percent},
     queries, schema,
 };
 use crate::{
     clock::{Moment, SharedClock},
+    database::{FileId, Work, file_id},
     upstream::Secret,
 };
 
@@ -56,23 +54,7 @@ pub(in crate::ledger) struct Connection {
     open: AsyncMutex<Option<Arc<Open>>>,
     rest: Mutex<Option<(Moment, LedgerError)>>,
     /// How many pieces of work are under way.
-    working: AtomicUsize,
-}
-
-/// A piece of work under way; it ends with whoever waits for it.
-struct Working<'a>(&'a AtomicUsize);
-
-impl<'a> Working<'a> {
-    fn begin(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Working<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    work: Work,
 }
 
 /// A database that was opened.
@@ -106,7 +88,7 @@ impl Connection {
     pub(super) fn new(source: Source, clock: SharedClock) -> Self {
         static DRIVERS: Once = Once::new();
         DRIVERS.call_once(sqlx::any::install_default_drivers);
-        Self { source, clock, open: AsyncMutex::default(), rest: Mutex::default(), working: AtomicUsize::default() }
+        Self { source, clock, open: AsyncMutex::default(), rest: Mutex::default(), work: Work::default() }
     }
 
     /// Whether this process alone uses the ledger.
@@ -120,7 +102,7 @@ impl Connection {
 
     /// Whether the database has something to do: that takes real time, whatever the clock says.
     pub(super) fn is_working(&self) -> bool {
-        self.working.load(Ordering::Relaxed) > 0
+        self.work.is_under_way()
     }
 
     /// What changed after `change` in the ledger `id`.
@@ -180,7 +162,7 @@ impl Connection {
     {
         self.rested()?;
         let patience = self.clock.now() + PATIENCE;
-        let _working = Working::begin(&self.working);
+        let _working = self.work.begin();
         // A file answers or fails at once; a host that is gone says nothing at all.
         let given_up = if self.is_alone() { until } else { until.min(patience) };
         let done = async {

@@ -7,9 +7,6 @@ use std::{
 
 use crate::ledger::IN_USE;
 
-/// What tells a file from another one of the same name.
-pub(super) type FileId = (u64, u64);
-
 /// Locks a file beside the ledger for as long as it is used.
 pub(super) fn lock(ledger: &Path) -> Result<File, String> {
     let mut path = ledger.as_os_str().to_owned();
@@ -41,15 +38,4 @@ pub(super) fn percent(path: &Path) -> String {
         }
         text
     })
-}
-
-#[cfg(unix)]
-pub(super) fn file_id(path: &Path) -> Option<FileId> {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
-}
-
-#[cfg(not(unix))]
-pub(super) fn file_id(_: &Path) -> Option<FileId> {
-    None
 }

@@ -16,10 +16,7 @@ use std::{
     collections::{BTreeSet, HashSet},
     fmt,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -29,11 +26,12 @@ use tokio::sync::Semaphore;
 use self::{
     failure::Failure,
     postgres::{Plan, Postgres},
-    sqlite::{FileId, Sqlite, file_id},
+    sqlite::Sqlite,
 };
 use super::part::{CannotSay, Values};
 use crate::{
     clock::{Moment, SharedClock},
+    database::{FileId, Work, file_id},
     domain::{Dialect, Statement, StatementError},
     upstream::{Calls, Secret, SecretFile},
 };
@@ -85,24 +83,8 @@ pub struct SqlPart {
     /// What is known of the statement, where that takes a question of its own, and since when.
     plan: Mutex<Option<(Moment, Place, Arc<Plan>)>>,
     /// How many queries are under way.
-    working: AtomicUsize,
+    work: Work,
     clock: SharedClock,
-}
-
-/// A query under way; it ends with whoever waits for it.
-struct Working<'a>(&'a AtomicUsize);
-
-impl<'a> Working<'a> {
-    fn begin(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Working<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Where a database is.
@@ -165,7 +147,7 @@ impl SqlPart {
             options,
             idle: Mutex::default(),
             plan: Mutex::default(),
-            working: AtomicUsize::default(),
+            work: Work::default(),
             clock,
         }
     }
@@ -173,7 +155,7 @@ impl SqlPart {
     /// Whether the database has something to do: that takes real time, whatever the clock says. A simulation must not let
     /// time pass meanwhile.
     pub fn is_working(&self) -> bool {
-        self.working.load(Ordering::Relaxed) > 0
+        self.work.is_under_way()
     }
 
     /// The names of the inputs that make a difference.
@@ -211,7 +193,7 @@ impl SqlPart {
             statement.parameters().map(|name| parameters.get(name).and_then(text_of)).collect()
         };
         let _permit = self.permits.acquire().await.map_err(|_| Failure::NoAnswer)?;
-        let _working = Working::begin(&self.working);
+        let _working = self.work.begin();
         let place = self.place()?;
         let mut traced = Calls::current().trace().query(place.system());
         let limits = Limits { rows: self.options.max_rows, bytes: MAX_BYTES };
@@ -277,7 +259,7 @@ impl SqlPart {
 
     async fn look(&self) -> Result<Vec<String>, Failure> {
         let _permit = self.permits.acquire().await.map_err(|_| Failure::NoAnswer)?;
-        let _working = Working::begin(&self.working);
+        let _working = self.work.begin();
         let place = self.place()?;
         match self.connect(&place).await? {
             Connection::Sqlite(mut sqlite) => sqlite.check(readable(&self.sqlite)?).await,

@@ -25,9 +25,6 @@ const BUSY: Duration = Duration::from_millis(500);
 /// After how many of SQLite's own instructions is looked whether anybody still waits.
 const STEPS: i32 = 10_000;
 
-/// What tells a file from another one of the same name.
-pub(super) type FileId = (u64, u64);
-
 /// An open file.
 pub(super) struct Sqlite {
     connection: SqliteConnection,
@@ -132,15 +129,4 @@ where
     T: Decode<'r, sqlx::Sqlite> + Type<sqlx::Sqlite>,
 {
     Ok(row.try_get_unchecked(index)?)
-}
-
-#[cfg(unix)]
-pub(super) fn file_id(path: &Path) -> Option<FileId> {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
-}
-
-#[cfg(not(unix))]
-pub(super) fn file_id(_: &Path) -> Option<FileId> {
-    None
 }
