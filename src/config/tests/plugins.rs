@@ -1,6 +1,9 @@
 //! Other plugins, and Kubernetes.
 
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::domain::Inputs;
 
 /// The one error of a plugin `x` with these keys, in a file with this section `kubernetes`.
 #[track_caller]
