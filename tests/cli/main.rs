@@ -6,6 +6,9 @@
 mod http;
 mod listener;
 mod stage;
+#[expect(dead_code, reason = "what is not needed of it here is by another test")]
+#[path = "../support/tls.rs"]
+mod tls_server;
 
 mod basics;
 mod check;

@@ -10,22 +10,16 @@ use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::Arc,
 };
 
 use lastgreen_sim::Cluster;
-use rustls::{
-    ServerConfig,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
-};
 use serde_json::json;
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-};
-use tokio_rustls::TlsAcceptor;
+use tokio::{io::copy_bidirectional, net::TcpStream};
 
-use crate::stage::{Done, Serving, Stage, program};
+use crate::{
+    stage::{Done, Serving, Stage, program},
+    tls_server,
+};
 
 /// `unshare` with mounts of its own.
 const UNSHARE: [&str; 4] = ["--map-root-user", "--mount", "--propagation", "private"];
@@ -100,24 +94,14 @@ impl Pod {
 /// The cluster's API behind TLS, as a pod finds it; its CA and its port.
 async fn front(cluster: String) -> (String, u16) {
     let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(own.signing_key.serialize_der()));
-    let config = ServerConfig::builder().with_no_client_auth();
-    let config = config.with_single_cert(vec![own.cert.der().clone()], key).unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let (acceptor, cluster) = (acceptor.clone(), cluster.clone());
-            tokio::spawn(async move {
-                // A client that does not trust us goes away.
-                let Ok(mut outside) = acceptor.accept(stream).await else { return };
-                let mut inside = TcpStream::connect(cluster).await.unwrap();
-                let _ = copy_bidirectional(&mut outside, &mut inside).await;
-            });
+    let port = tls_server::serve(&own, move |mut outside| {
+        let cluster = cluster.clone();
+        async move {
+            let mut inside = TcpStream::connect(cluster).await.unwrap();
+            let _ = copy_bidirectional(&mut outside, &mut inside).await;
         }
-    });
+    })
+    .await;
     (own.cert.pem(), port)
 }
 

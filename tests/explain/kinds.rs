@@ -257,16 +257,7 @@ async fn a_list_that_was_never_recorded_is_refused_and_told() {
     let stage = of_every_kind().await;
     away(&stage, true);
     let question = stage.ask_at("tenants", json!({ "status": "trial" }));
-    tokio::pin!(question);
-    let standing = loop {
-        tokio::select! {
-            biased;
-            standing = &mut question => break standing,
-            away = stage.clock.sleeping_within(std::time::Duration::from_secs(2)) => stage.clock.advance(away),
-        }
-        tokio::task::yield_now().await;
-    };
-    assert_eq!(standing, "unknown");
+    assert_eq!(stage.in_time(question).await, "unknown");
     let list = stage.look("/explain?standing=refused").await.json();
     let line = &list["lines"][0];
     assert_eq!((&line["about"], &line["items"]), (&json!(r#"inputs {"status":"trial"}"#), &Value::Null));

@@ -137,6 +137,19 @@ impl Stage {
         reply.header("x-lastgreen-standing").to_owned()
     }
 
+    /// Lets time pass until there is an answer.
+    pub(crate) async fn in_time(&self, answer: impl Future<Output = String>) -> String {
+        tokio::pin!(answer);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return answer,
+                away = self.clock.sleeping_within(Duration::from_secs(2)) => self.clock.advance(away),
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Sends anything to the operator's listener.
     pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
         let mut request = Request::builder().method(method).uri(path);

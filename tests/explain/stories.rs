@@ -170,17 +170,7 @@ async fn what_is_refused_and_what_nobody_can_say_is_told() {
     stage.built("a1");
     stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
     // A new ledger knows nothing: a 503, once the time for an answer is over.
-    let question = stage.ask("feature", None);
-    tokio::pin!(question);
-    let standing = loop {
-        tokio::select! {
-            biased;
-            standing = &mut question => break standing,
-            away = stage.clock.sleeping_within(std::time::Duration::from_secs(2)) => stage.clock.advance(away),
-        }
-        tokio::task::yield_now().await;
-    };
-    assert_eq!(standing, "unknown");
+    assert_eq!(stage.in_time(stage.ask("feature", None)).await, "unknown");
     let list = stage.look("/explain").await.json();
     assert_eq!((&list["counts"]["refused"], &list["lines"][0]["standing"]), (&json!(1), &json!("refused")));
     assert_eq!(list["lines"][0]["repositoryId"], Value::Null);

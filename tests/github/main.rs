@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 mod stage;
+#[path = "../support/tls.rs"]
+mod tls_server;
 
 mod ahead;
 mod apps;

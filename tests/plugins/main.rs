@@ -9,6 +9,8 @@ mod logs;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod stage;
+#[path = "../support/tls.rs"]
+mod tls_server;
 
 mod answers;
 mod outages;

@@ -7,43 +7,20 @@ use lastgreen::{
     kubernetes::{Kubernetes, Options, Overrides},
     parts::plugins::{PluginOptions, PluginPart, PluginPlace},
 };
-use rustls::{
-    ServerConfig,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
-};
 use serde_json::json;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
-};
-use tokio_rustls::TlsAcceptor;
 
-use crate::stage::{Stage, TEAM, options};
+use crate::{
+    stage::{Stage, TEAM, options},
+    tls_server,
+};
 
 /// A server that answers everything with this, behind a certificate for this name; its port and its CA.
 async fn serve(name: &str, body: &'static str, folder: &tempfile::TempDir) -> (u16, PathBuf) {
     let own = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
     let ca = folder.path().join(format!("{name}.pem"));
     std::fs::write(&ca, own.cert.pem()).unwrap();
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(own.signing_key.serialize_der()));
-    let config = ServerConfig::builder().with_no_client_auth();
-    let config = config.with_single_cert(vec![own.cert.der().clone()], key).unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            // A client that does not trust us goes away.
-            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-            let mut request = [0; 4096];
-            if stream.read(&mut request).await.is_ok_and(|read| read > 0) {
-                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-                let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
-                let _ = stream.shutdown().await;
-            }
-        }
-    });
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let port = tls_server::answer(&own, format!("{head}{body}")).await;
     (port, ca)
 }
 
