@@ -249,3 +249,23 @@ async fn a_moving_tag_is_looked_at_again_when_ci_says_something() {
     // A safety net.
     assert_eq!(asking_for(40).await, 4);
 }
+
+#[tokio::test]
+async fn a_head_that_is_nobodys_costs_no_more_than_the_name_alone() {
+    let stage = green_head().await;
+    let stranger = json!({"branch": "feature", "head_sha": sha("f1")});
+    let hour = async |parameters: serde_json::Value| {
+        // A second read settles that this head is nobody's: the name has to do.
+        for _ in 0..2 {
+            stage.ask_with(parameters.clone()).await;
+            stage.pass(6);
+        }
+        stage.asked();
+        for _ in 0..120 {
+            stage.pass(30);
+            assert_eq!(stage.ask_with(parameters.clone()).await.standing(), "fresh");
+        }
+        stage.asked().github()
+    };
+    assert_eq!((hour(json!({"branch": "feature"})).await, hour(stranger).await), (12, 12));
+}
