@@ -24,8 +24,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
-use thiserror::Error;
+use chrono::DateTime;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::{
@@ -33,6 +32,7 @@ use crate::{
     domain::{Branch, Build, CommitSha, Line, Repo},
 };
 
+mod facts;
 mod keep;
 mod lists;
 mod merges;
@@ -43,105 +43,19 @@ mod trust;
 mod withdrawal;
 mod write;
 
+use self::{
+    facts::IN_USE,
+    merges::{Remembered, TestMerge},
+    mirror::{Mirror, State},
+    store::{Batch, Store},
+};
 pub use self::{
+    facts::{Candidate, Known, LedgerError, LineKey, Listed, Record, Recorded},
     lists::{Guarded, HeldBack, KnownLists, ListKey, ListRecord, ListedLists, Subject},
     mirror::Newer,
     store::Source,
     trust::TrustKey,
 };
-use self::{
-    merges::{Remembered, TestMerge},
-    mirror::{Mirror, State},
-    store::{Batch, Store},
-};
-
-/// What a record belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LineKey {
-    /// The generator's name.
-    pub generator: Arc<str>,
-    /// The repository's `databaseId`.
-    pub repository: u64,
-    /// The line.
-    pub line: Line,
-}
-
-/// What was answered last for a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The build.
-    pub build: Build,
-    /// The head branch's name when it was recorded.
-    pub branch: Branch,
-    /// Whether that branch lives in the repository itself, so that its line may change with its pull request.
-    pub own: bool,
-    /// When it was recorded.
-    pub recorded_at: DateTime<Utc>,
-}
-
-/// A build to be recorded, and what it must not replace.
-#[derive(Clone, Debug)]
-pub struct Candidate {
-    /// The build.
-    pub build: Build,
-    /// The head branch's name.
-    pub branch: Branch,
-    /// Whether that branch lives in the repository itself.
-    pub own: bool,
-    /// When GitHub was asked for what it rests on.
-    pub as_of: Moment,
-    /// The commits of the same walk that are newer than the build's.
-    pub newer: Vec<CommitSha>,
-}
-
-/// What became of a build that was to be recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Recorded {
-    /// It is what the ledger holds now.
-    Yes,
-    /// The ledger holds a newer one.
-    Superseded(Arc<Record>),
-}
-
-/// What the ledger knows of a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Known {
-    /// This was answered last.
-    Item(Arc<Record>),
-    /// It was asked, and truly had nothing.
-    Nothing,
-    /// It was never seen.
-    Never,
-}
-
-/// A line of the ledger, for people.
-#[derive(Clone, Debug)]
-pub struct Listed {
-    /// The line.
-    pub key: LineKey,
-    /// The repository's name, where it is known.
-    pub repository: Option<Repo>,
-    /// What is known of it, or why its record cannot be read.
-    pub known: Result<Known, Arc<str>>,
-    /// When it was asked last.
-    pub asked_at: Option<DateTime<Utc>>,
-}
-
-/// The ledger could not be read or written. The text is the same for the same cause, and holds no secret.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the ledger cannot be used: {0}")]
-pub struct LedgerError(Arc<str>);
-
-impl LedgerError {
-    /// Whether nothing is wrong but that another lastgreen, which may be the service, uses the ledger.
-    pub fn is_in_use(&self) -> bool {
-        self.0.starts_with(IN_USE)
-    }
-
-    fn new(what: impl Into<Arc<str>>) -> Self {
-        Self(what.into())
-    }
-}
 
 /// What a ledger is told by the configuration.
 #[derive(Debug)]
@@ -151,9 +65,6 @@ pub struct LedgerOptions {
     /// How long it must have watched until its ignorance is knowledge.
     pub trust_after: Duration,
 }
-
-/// What is said of a ledger that another process uses.
-const IN_USE: &str = "another lastgreen uses it";
 
 /// How long what was heard from a shared ledger is good for: a newer answer of another replica must be heard of
 /// within a second.
@@ -238,7 +149,7 @@ impl Ledger {
         match (known, refreshed) {
             (Ok(known @ Known::Item(_)), _) | (Ok(known), Ok(())) => Ok(known),
             (_, Err(error)) => Err(error),
-            (Err(why), _) => Err(LedgerError(format!("the record of {} cannot be read: {why}", key.line).into())),
+            (Err(why), _) => Err(LedgerError::new(format!("the record of {} cannot be read: {why}", key.line))),
         }
     }
 
@@ -290,6 +201,11 @@ impl Ledger {
     /// Whether it is known that a line has nothing.
     pub fn has_nothing(&self, key: &LineKey) -> bool {
         matches!(self.memory().mirror.known(key).0, Ok(Known::Nothing))
+    }
+
+    /// Whether a line's branch lives in the repository itself, where that was recorded with what it has, be it nothing.
+    pub fn is_own(&self, key: &LineKey) -> Option<bool> {
+        self.memory().mirror.is_own(key)
     }
 
     /// What was recorded for another line of the same own branch (its pull request, or the branch without one), if

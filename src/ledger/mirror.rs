@@ -129,6 +129,15 @@ impl Mirror {
         }
     }
 
+    /// Whether a line's branch lives in the repository itself, where that was recorded.
+    pub(super) fn is_own(&self, key: &LineKey) -> Option<bool> {
+        match &self.lines.get(key)?.state {
+            State::Item(record) => Some(record.own),
+            State::Nothing(nothing) => nothing.branch.as_ref().map(|(_, own)| *own),
+            State::Never | State::Unreadable(_) => None,
+        }
+    }
+
     /// What is to be done with a candidate.
     pub(super) fn judge(&mut self, key: &LineKey, candidate: &Candidate) -> Judged {
         let Some(entry) = self.lines.get_mut(key) else { return Judged::New };

@@ -104,6 +104,25 @@ async fn twins_that_all_have_nothing_freeze_nobody_in_an_outage() {
 }
 
 #[tokio::test]
+async fn a_forks_pull_request_that_has_nothing_has_nothing_of_its_namesake_in_an_outage() {
+    let stage = Stage::new(Setup { generator: "    forks: allow", ..Setup::default() }).await;
+    stage.pull(1, "patch-1", "a1");
+    stage.sim.world(|world| {
+        world.fork(REPO, "stranger/myrepo");
+        world.force_push("stranger/myrepo", "patch-1", "f1", &["m1"]);
+        world.open_pull(REPO, Pull::new(2, "patch-1").from_fork("stranger/myrepo"));
+    });
+    let build = stage.built("a1");
+    stage.ask_number("patch-1", 2).await.is_nothing("not-yet");
+    stage.sim.world(|world| world.close_pull(REPO, 1));
+    stage.ask_head("patch-1", "a1").await.is(&build, "fresh");
+    stage.pass(301);
+    down(&stage);
+    let answer = stage.asking(json!({ "branch": "patch-1", "number": "2" }));
+    stage.until(answer).await.is_nothing("unknown");
+}
+
+#[tokio::test]
 async fn a_branch_that_disowns_its_pull_requests_build_freezes_nobody_later() {
     let stage = Stage::new(Setup::default()).await;
     stage.sim.world(|world| world.create_branch(REPO, "feature", "m1"));

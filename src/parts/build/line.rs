@@ -414,16 +414,14 @@ impl BuildPart {
             // Of several, the only one that was answered: the others have nothing to lose. But what was answered for a
             // fork is nothing for a head that may be the own branch's.
             (None, head, _) => match self.answered_lines(question, repository).as_slice() {
-                [only] if head.is_none() || self.ledger.item(&key(only)).is_some_and(|record| record.own) => {
-                    only.clone()
-                }
+                [only] if head.is_none() || self.ledger.is_own(&key(only)) == Some(true) => only.clone(),
                 // Where all are known to have nothing, it does not matter which is meant.
                 [] if lines.iter().all(|line| self.ledger.has_nothing(&key(line))) => lines.first()?.clone(),
                 _ => return None,
             },
         };
         let key = key(&line);
-        let own = self.ledger.item(&key).is_none_or(|record| record.own);
+        let own = self.ledger.is_own(&key).unwrap_or(true);
         Some(Meant { key, branch: branch.clone(), own })
     }
 }
