@@ -125,6 +125,14 @@ impl Accounts {
         !hub.is_fork(line) && self.lines.keys().any(|other| kin(other) && self.is_own(other, item))
     }
 
+    /// Whether something is known of another line of the same name, the one or the other a fork's.
+    pub(crate) fn has_other(&self, line: &Line, hub: &Hub) -> bool {
+        let other = |other: &Line| {
+            other != line && hub.branch_of(other) == hub.branch_of(line) && (hub.is_fork(other) || hub.is_fork(line))
+        };
+        self.lines.iter().any(|(line, books)| other(line) && matches!(books.known, Known::Item(_)))
+    }
+
     /// A line, and the other own lines of the same branch that anything is known of.
     pub(crate) fn kins<'a>(&'a self, line: &'a Line, hub: &'a Hub) -> impl Iterator<Item = &'a Line> {
         let kin = move |other: &&Line| {

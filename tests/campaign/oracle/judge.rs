@@ -144,6 +144,11 @@ impl Oracle {
             && !its_own
             // It may have been another line's, which this one has nothing of.
             && !prior.account.perhaps_anothers
+            // Nobody can tell while GitHub is down that a pull request is open again and has what its branch had meanwhile.
+            && !(standing == Standing::Held
+                && matches!(line, Line::Pull(_))
+                && self.accounts.is_own(line, item)
+                && self.weather.is_rough(now))
             && self.hub.is_older(&item.commit, &last.commit)
             // GitHub may have shown another walk: then there is nothing to go back on.
             && self.views_since(lately).all(|hub| hub.walk(line).contains(&last.commit))
@@ -262,8 +267,13 @@ impl Oracle {
         // one that was another kind of line when it was answered. Whether it was, GitHub alone can tell by the history.
         let several =
             question.number.is_none() && self.views.iter().any(|(_, hub)| hub.lines_of(&question.branch).len() > 1);
+        // GitHub may be down since before it showed that one of them was closed.
+        let was_anothers = question.number.is_none()
+            && question.head.is_some()
+            && self.weather.is_rough(now)
+            && self.accounts.has_other(line, &self.hub);
         let perhaps = prior.perhaps_taken_over || prior.account.perhaps_anothers;
-        if several || prior.taken_over || perhaps && self.weather.is_rough(now) {
+        if several || was_anothers || prior.taken_over || perhaps && self.weather.is_rough(now) {
             return Ok(());
         }
         if self.is_refused_fork(line) {
@@ -311,89 +321,6 @@ impl Oracle {
                 self.hub.name(&item.commit)
             )),
             None => Promise::Alive.violated(format!("{} has been ready", self.hub.name(&ready))),
-        }
-    }
-
-    fn note_trust(&mut self, answer: &Answer, now: At) {
-        let silent = !self.weather.silent_for(now).is_zero();
-        let told = matches!(answer.standing, Standing::Refused | Standing::Unknown);
-        self.trust.asked(now, self.weather.calm_for(now) > HEALTHY, !(silent && told));
-    }
-
-    fn note(&mut self, line: &Line, several: bool, answer: &Answer, now: At) {
-        let prior = self.accounts.prior(line, &self.hub);
-        let silent = self.weather.silent_for(now) > MEMORY;
-        if answer.standing != Standing::Refused
-            // The other replica does not know it yet.
-            && !self.rules.ledger.is_shared()
-            && self.weather.calm_for(now) > MEMORY
-            && let Line::Pull(number) = line
-            && let Some((merge, since)) = self.shown().pulls.get(number).and_then(|pull| pull.merge.clone())
-            && since + MEMORY < now
-        {
-            self.seen_merges.insert(merge);
-        }
-        let its_own = answer
-            .item
-            .as_ref()
-            .is_some_and(|item| self.replicas.may_be_deaf(now) && self.replicas.is_its_own(line, item));
-        if let Some(item) = &answer.item {
-            self.replicas.answered(line, item, now);
-        }
-        let account = self.accounts.lines.entry(line.clone()).or_default();
-        match (&answer.item, answer.standing) {
-            // What is recorded is newer.
-            (Some(item), _) if its_own && !matches!(&account.known, Known::Item(known) if known == item) => {
-                account.deployed = Some(item.clone());
-                account.deployed_at = now;
-            }
-            (Some(item), standing) => {
-                let mut spent = prior.account.spent;
-                let mut not_yet_at = prior.account.not_yet_at;
-                if standing == Standing::Fresh {
-                    (spent, not_yet_at) = (Duration::ZERO, None);
-                } else {
-                    spent += not_yet_at.map_or(Duration::ZERO, |at| now.saturating_sub(at));
-                    not_yet_at = (!silent).then_some(now);
-                }
-                let before = match &account.known {
-                    Known::Item(before) if before != item => Some(before.clone()),
-                    Known::Item(_) => account.also.take(),
-                    Known::Nothing | Known::Never => None,
-                };
-                let same = matches!(&account.known, Known::Item(known) if known == item);
-                *account = super::account::Account {
-                    since: if same { account.since } else { now },
-                    // It may have been answered as another line, and this one's own be what it was.
-                    also: before.filter(|_| several),
-                    known: Known::Item(item.clone()),
-                    known_at: now,
-                    deployed: Some(item.clone()),
-                    deployed_at: now,
-                    unheard: account.unheard && standing == Standing::Held,
-                    spent,
-                    not_yet_at,
-                    perhaps_anothers: several,
-                    broken: false,
-                };
-            }
-            (None, Standing::Refused) => {}
-            (None, standing) => {
-                let lost = account.known == Known::Never && account.deployed.is_some();
-                self.withdrawn_on_trust += u64::from(lost && standing == Standing::Unknown);
-                account.deployed = None;
-                account.deployed_at = now;
-                if standing == Standing::NotYet {
-                    if account.known != Known::Nothing {
-                        account.since = now;
-                    }
-                    account.known = Known::Nothing;
-                    account.known_at = now;
-                    account.unheard = false;
-                    account.perhaps_anothers = several;
-                    account.broken = false;
-                }
-            }
         }
     }
 }

@@ -10,6 +10,7 @@ mod belief;
 mod composite;
 mod judge;
 mod lists;
+mod note;
 mod replicas;
 mod weather;
 
@@ -142,7 +143,7 @@ impl Oracle {
         self.replicas.restarts(program, now);
         // A second read is one of the same process.
         self.asked.retain(|(_, of, _)| *of != program);
-        self.trust.restarts();
+        self.trust.restarts(!self.rules.ledger.is_shared());
         self.seen_merges.clone_from(&self.written_merges);
     }
 

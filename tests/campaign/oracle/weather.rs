@@ -84,10 +84,11 @@ impl Trust {
         self.written = self.written.max(self.least.saturating_sub(UNWRITTEN));
     }
 
-    /// Another process goes on: nobody watched meanwhile.
-    pub(crate) fn restarts(&mut self) {
+    /// Another process goes on: nobody watched meanwhile, but for another replica.
+    pub(crate) fn restarts(&mut self, alone: bool) {
         self.least = self.written;
-        (self.surely, self.perhaps) = (None, None);
+        self.surely = None;
+        self.perhaps.take_if(|_| alone);
     }
 
     pub(crate) fn asked(&mut self, now: At, surely: bool, perhaps: bool) {

@@ -40,7 +40,7 @@ use crate::{
 };
 
 /// In so many turns of the runtime whoever can do something has done it.
-const TURNS: u32 = 150;
+const TURNS: u32 = 60;
 
 /// A process that does nothing for so long will never do anything again.
 const STUCK: u32 = 1_000_000;
