@@ -14,7 +14,10 @@ use super::{
     host::Host,
     wire::{Redirects, Reply, Request},
 };
-use crate::upstream::{UpstreamError, urgency};
+use crate::{
+    clock::Moment,
+    upstream::{UpstreamError, urgency},
+};
 
 /// From which age on a 403 (private ECR) or 400 (public ECR) may mean that the token expired.
 const SUSPECT: Duration = Duration::from_secs(5);
@@ -47,6 +50,11 @@ impl Held {
             Self::Token { token, .. } => Some(token.generation),
             _ => None,
         }
+    }
+
+    /// Whether it is a token that was just got, and has not expired on its way.
+    fn is_fresh(&self, now: Moment) -> bool {
+        matches!(self, Self::Token { token, fresh: true } if now < token.expires)
     }
 
     fn token((token, fresh): (Token, bool)) -> Self {
@@ -171,7 +179,7 @@ impl Host {
         };
         if let Some(server) = server {
             let same = known == Scheme::Bearer(server.clone());
-            if same && matches!(held, Held::Token { fresh: true, .. }) {
+            if same && held.is_fresh(self.now()) {
                 return Ok(None);
             }
             account.learn(Scheme::Bearer(server.clone()));
@@ -209,6 +217,29 @@ impl Host {
             }
             StatusCode::FORBIDDEN => Err(self.refused(account, question.repository, reply.status)),
             status => Err(self.unexpected("it", status)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_token_that_expired_on_its_way_is_not_fresh() {
+        let at = |seconds| Moment::after_start(Duration::from_secs(seconds));
+        let token =
+            Token { header: HeaderValue::from_static("Bearer t"), got: at(10), expires: at(300), generation: 1 };
+        for (held, now, fresh) in [
+            (Held::token((token.clone(), true)), 10, true),
+            (Held::token((token.clone(), true)), 299, true),
+            (Held::token((token.clone(), true)), 300, false),
+            (Held::token((token, false)), 10, false),
+            (Held::Basic, 10, false),
+        ] {
+            assert_eq!(held.is_fresh(at(now)), fresh, "{held:?} at {now}");
         }
     }
 }
