@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use tracing::{instrument::WithSubscriber as _, subscriber::NoSubscriber};
+
 use super::{Exit, print};
 use crate::{
     app::{self, App},
@@ -37,7 +39,8 @@ pub(super) async fn check(config: Config) -> anyhow::Result<Exit> {
     line("ok", "config", "can be read")?;
     line("ok", "token", format!("{token_file} can be read"))?;
     let mut good = true;
-    match ledger.list(clock.now() + LEDGER_PATIENCE).await {
+    // It is said here, so it need not be logged as well.
+    match ledger.list(clock.now() + LEDGER_PATIENCE).with_subscriber(NoSubscriber::new()).await {
         Ok(lines) => line("ok", "ledger", format!("can be used, and holds {} lines", lines.len()))?,
         Err(error) if error.is_in_use() => line("ok", "ledger", "a lastgreen that runs uses it")?,
         Err(error) => {

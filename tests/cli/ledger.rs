@@ -60,7 +60,9 @@ async fn a_service_is_asked_and_its_memory_hears_of_it() {
 
     // The file itself is the service's.
     stage.run(&ledger("list", &[])).ended(1).says("another lastgreen uses it").says("several replicas need PostgreSQL");
-    stage.run(&["check"]).says("ok       ledger: a lastgreen that runs uses it");
+    let checked = stage.run(&["check"]);
+    checked.says("ok       ledger: a lastgreen that runs uses it");
+    assert!(!checked.stderr.contains("ledger"), "{}", checked.stderr);
     // Without its token nobody is told anything.
     stage.configure(&stage.config());
     through("list", &[]).ended(1).says("set `ops.tokenFile`");
