@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, LazyLock, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -22,8 +22,9 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// The part that an answer has too much.
-const HUGE: usize = 5 << 20;
+/// An answer of 5 MiB.
+static TOO_MUCH: LazyLock<Vec<u8>> =
+    LazyLock::new(|| said(&vec![json!({ "member": "x".repeat(1000) }); (5 << 20) / 1000]));
 
 /// Further connections than that are never waiting.
 const BACKLOG: u32 = 64;
@@ -273,7 +274,7 @@ impl Shared {
                 response(*status, &after, r#"{"message":"oops"}"#)
             }
             Some(Wrong::Says(body)) => response(200, "", body),
-            Some(Wrong::Huge) => said(&vec![json!({ "member": "x".repeat(1000) }); HUGE / 1000]),
+            Some(Wrong::Huge) => TOO_MUCH.clone(),
             Some(Wrong::CutOff) => {
                 let mut whole = said(items);
                 whole.truncate(whole.len() - 3);

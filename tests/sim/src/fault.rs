@@ -1,5 +1,7 @@
 //! Failing on command: where, how, how often.
 
+use std::sync::LazyLock;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -8,6 +10,9 @@ use serde_json::{Value, json};
 
 use crate::sim::{Kind, Seen, Service};
 use crate::wire::Answer;
+
+/// More than anybody reads.
+static HUGE: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![b' '; 64 << 20]));
 
 /// A fault: from now on, whatever hits the target fails so.
 #[derive(Debug, Clone)]
@@ -228,7 +233,7 @@ impl What {
                 Answer::json(200, &json!({"data": null, "errors": [error]}))
             }
             Self::NotJson => Answer::new(200, "text/html; charset=utf-8", "<!DOCTYPE html><html><body>Unicorn!</body></html>"),
-            Self::HugeBody => Answer::new(200, "application/json", Bytes::from(vec![b' '; 64 << 20])),
+            Self::HugeBody => Answer::new(200, "application/json", HUGE.clone()),
             Self::RedirectTo(url) => Answer::new(307, "text/plain", "").with("location", url),
             Self::CrossHostRealm(realm) => {
                 let scope = seen
