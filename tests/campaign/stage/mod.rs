@@ -40,7 +40,7 @@ use crate::{
 };
 
 /// In so many turns of the runtime whoever can do something has done it.
-const TURNS: u32 = 60;
+const TURNS: u32 = 30;
 
 /// A process that does nothing for so long will never do anything again.
 const STUCK: u32 = 1_000_000;
@@ -252,11 +252,11 @@ impl<'a> Stage<'a> {
     pub(crate) async fn pass(&mut self, by: Duration) {
         let until = self.now + by;
         let mut step = Duration::ZERO;
-        if std::mem::take(&mut self.stirred) {
+        // What is done in the background always waits, and may as well be late; but what it has sent is answered first.
+        let beating = |stage: &Self| stage.processes.iter().any(|process| !process.background.is_empty());
+        if std::mem::take(&mut self.stirred) || beating(self) {
             self.quiet(None::<&JoinHandle<()>>).await;
         }
-        // What is done in the background always waits, and may as well be late.
-        let beating = |stage: &Self| stage.processes.iter().any(|process| !process.background.is_empty());
         while let Some(away) = self.nearest().filter(|_| !beating(self) || self.hanging() > 0) {
             step = away.max(2 * step).max(Duration::from_nanos(1));
             if self.now + step >= until {
