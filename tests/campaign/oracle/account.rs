@@ -15,6 +15,7 @@ pub(crate) enum Known {
 }
 
 /// The books of one line.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any may go with any")]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Account {
     pub(crate) known: Known,
@@ -33,6 +34,8 @@ pub(crate) struct Account {
     pub(crate) not_yet_at: Option<At>,
     /// What is known of it may have been answered for another line that the question may have meant.
     pub(crate) perhaps_anothers: bool,
+    /// Something newer may have been recorded that nobody was told yet.
+    pub(crate) perhaps_overtaken: bool,
     /// Its record cannot be read.
     pub(crate) broken: bool,
 }

@@ -29,7 +29,7 @@ use weather::{Trust, Weather};
 use crate::{
     hub::{At, Hub, Line, Question, Sha},
     parts::Generator,
-    rules::{ANSWER_WITHIN, MEMORY, Rules, SETTLE},
+    rules::{ANSWER_WITHIN, Ahead, MEMORY, Rules, SETTLE},
     shelf::Shelf,
 };
 
@@ -277,8 +277,12 @@ impl Oracle {
         let branches = shown.branches.keys().map(|branch| Line::Branch(Rc::clone(branch)));
         let lines: Vec<_> = shown.pulls.keys().map(|number| Line::Pull(*number)).chain(branches).collect();
         let mut ready = HashMap::new();
+        let mut overtaken = Vec::new();
         for line in lines {
             let walk = shown.walk(&line);
+            if self.may_be_overtaken(shown, &line, &walk) {
+                overtaken.push(line.clone());
+            }
             self.heads.entry(line.clone()).or_default().extend(shown.head(&line));
             for sha in &walk {
                 if self.is_ready(shown, &line, sha, now) {
@@ -297,6 +301,18 @@ impl Oracle {
             }
         }
         self.ready_since = ready;
+        for line in overtaken {
+            self.accounts.lines.entry(line).or_default().perhaps_overtaken = true;
+        }
+    }
+
+    /// Whether whoever looks ahead may record something newer now than what was answered.
+    fn may_be_overtaken(&self, hub: &Hub, line: &Line, walk: &[Sha]) -> bool {
+        let Some(Known::Item(item)) = self.accounts.lines.get(line).map(|account| &account.known) else { return false };
+        let newer = walk.iter().take_while(|sha| **sha != item.commit);
+        let seen = |merge: &Sha| self.seen_merges.contains(merge);
+        let mut built = newer.filter(|sha| hub.green_since(sha, &self.rules).is_some());
+        self.rules.ahead != Ahead::Never && built.any(|sha| self.shelf.complete(self.rules.tags, hub, line, sha, seen))
     }
 
     /// Whether whoever looks now must find a commit green, and all its images.
@@ -305,7 +321,9 @@ impl Oracle {
         // "For its commit the recorded digests count as found."
         let recorded = || {
             let account = self.accounts.lines.get(line);
-            account.is_some_and(|account| matches!(&account.known, Known::Item(item) if item.commit == *sha))
+            account.is_some_and(|account| {
+                !account.perhaps_overtaken && matches!(&account.known, Known::Item(item) if item.commit == *sha)
+            })
         };
         let seen = |merge: &Sha| self.seen_merges.contains(merge);
         green && (recorded() || self.shelf.complete(self.rules.tags, hub, line, sha, seen))

@@ -73,6 +73,7 @@ impl Oracle {
                     spent,
                     not_yet_at,
                     perhaps_anothers: several,
+                    perhaps_overtaken: false,
                     broken: false,
                 };
             }
