@@ -63,9 +63,9 @@ pub(crate) struct Oracle {
     accounts: Accounts,
     trust: Trust,
     /// Test merges that the program has seen for sure.
-    seen_merges: HashSet<Sha>,
+    seen_merges: HashSet<(u64, Sha)>,
     /// Those that are surely in the ledger.
-    written_merges: HashSet<Sha>,
+    written_merges: HashSet<(u64, Sha)>,
     /// The ledger is no ledger.
     garbage: bool,
     asked: Vec<(At, usize, Question)>,
@@ -306,11 +306,16 @@ impl Oracle {
         }
     }
 
+    /// Whether a test merge of this pull request was seen for sure.
+    fn has_seen(&self, line: &Line, merge: &Sha) -> bool {
+        matches!(line, Line::Pull(number) if self.seen_merges.contains(&(*number, Rc::clone(merge))))
+    }
+
     /// Whether whoever looks ahead may record something newer now than what was answered.
     fn may_be_overtaken(&self, hub: &Hub, line: &Line, walk: &[Sha]) -> bool {
         let Some(Known::Item(item)) = self.accounts.lines.get(line).map(|account| &account.known) else { return false };
         let newer = walk.iter().take_while(|sha| **sha != item.commit);
-        let seen = |merge: &Sha| self.seen_merges.contains(merge);
+        let seen = |merge: &Sha| self.has_seen(line, merge);
         let mut built = newer.filter(|sha| hub.green_since(sha, &self.rules).is_some());
         self.rules.ahead != Ahead::Never && built.any(|sha| self.shelf.complete(self.rules.tags, hub, line, sha, seen))
     }
@@ -325,7 +330,7 @@ impl Oracle {
                 !account.perhaps_overtaken && matches!(&account.known, Known::Item(item) if item.commit == *sha)
             })
         };
-        let seen = |merge: &Sha| self.seen_merges.contains(merge);
+        let seen = |merge: &Sha| self.has_seen(line, merge);
         green && (recorded() || self.shelf.complete(self.rules.tags, hub, line, sha, seen))
     }
 

@@ -27,10 +27,10 @@ impl Oracle {
             && !self.rules.ledger.is_shared()
             && self.weather.calm_for(now) > MEMORY
             && let Line::Pull(number) = line
-            && let Some((merge, since)) = self.shown().pulls.get(number).and_then(|pull| pull.merge.clone())
+            && let Some((merge, since)) = self.shown().pulls.get(number).filter(|pull| pull.open).and_then(|pull| pull.merge.clone())
             && since + MEMORY < now
         {
-            self.seen_merges.insert(merge);
+            self.seen_merges.insert((*number, merge));
         }
         let its_own = answer
             .item
