@@ -137,9 +137,11 @@ impl Oracle {
             return Promise::OnlyGreen.violated(format!("{name} was never a commit of {line}"));
         }
         let lately = now.saturating_sub(MEMORY);
-        // A replica that can neither hear nor read gives what it answered last itself.
+        // A replica that can neither hear nor read gives what it answered last itself, or heard of before: what was looked
+        // at ahead nobody may have been told.
         let its_own = self.replicas.may_be_deaf(now)
-            && self.accounts.kins(line, &self.hub).any(|line| self.replicas.is_its_own(line, item));
+            && (self.rules.ahead != Ahead::Never
+                || self.accounts.kins(line, &self.hub).any(|line| self.replicas.is_its_own(line, item)));
         if let Known::Item(last) = &prior.account.known
             && !its_own
             // It may have been another line's, which this one has nothing of.
