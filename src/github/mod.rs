@@ -22,6 +22,7 @@ mod envelope;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod map;
+mod on_its_way;
 mod open;
 mod read;
 mod send;
@@ -33,8 +34,8 @@ mod wire;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use self::{
-    address::Address, auth::Authority, credential::Resource, read::Reader, send::Sender, size::Sizes, sweep::OnItsWay,
-    transport::Transport,
+    address::Address, auth::Authority, credential::Resource, on_its_way::OnItsWay, read::Reader, send::Sender,
+    size::Sizes, transport::Transport,
 };
 pub use self::{
     address::SetupError,

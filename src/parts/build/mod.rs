@@ -23,6 +23,7 @@ mod renewal;
 mod resolution;
 mod sightings;
 mod stillness;
+mod unread;
 mod walk;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
