@@ -267,8 +267,8 @@ impl Oracle {
         }
         // Nobody can tell whether something was answered before where it is not certain for whom: lines of one name, or
         // one that was another kind of line when it was answered. Whether it was, GitHub alone can tell by the history.
-        let several =
-            question.number.is_none() && self.views.iter().any(|(_, hub)| hub.lines_of(&question.branch).len() > 1);
+        let mut lately = self.views_since(now.saturating_sub(2 * MEMORY));
+        let several = question.number.is_none() && lately.any(|hub| hub.lines_of(&question.branch).len() > 1);
         // GitHub may be down since before it showed that one of them was closed.
         let was_anothers = question.number.is_none()
             && question.head.is_some()

@@ -230,7 +230,8 @@ impl Oracle {
     /// Somebody asked and hung up.
     pub(crate) fn hung_up(&mut self, question: &Question, now: At) {
         self.trust.may_have_asked(now);
-        let lines: Vec<_> = self.views.iter().filter_map(|(_, hub)| hub.meant(question)).collect();
+        let lines: Vec<_> =
+            self.views_since(now.saturating_sub(2 * MEMORY)).filter_map(|hub| hub.meant(question)).collect();
         for line in lines {
             self.accounts.lines.entry(line).or_default().unheard = true;
         }
@@ -239,8 +240,8 @@ impl Oracle {
     fn show(&mut self, now: At) {
         let shown = self.lagging.as_ref().unwrap_or(&self.hub).clone();
         self.views.push_back((now, shown));
-        // One that was shown into the time that counts still counts.
-        while self.views.get(1).is_some_and(|(since, _)| *since + 2 * MEMORY < now) {
+        // One that was shown into the time that counts still counts; and whoever cannot ask knows what was shown before.
+        while !self.weather.is_rough(now) && self.views.get(1).is_some_and(|(since, _)| *since + 2 * MEMORY < now) {
             self.views.pop_front();
         }
         self.observe(now);
