@@ -118,7 +118,10 @@ impl Accounts {
     /// Whether an item was answered last for another own line of the same branch.
     pub(crate) fn is_kins(&self, line: &Line, item: &Item, hub: &Hub) -> bool {
         let kin = |other: &Line| hub.branch_of(other) == hub.branch_of(line) && !hub.is_fork(other);
-        !hub.is_fork(line) && self.lines.keys().any(|other| kin(other) && self.is_own(other, item))
+        // A record that was taken over from one that cannot be read now.
+        let broken = |account: &Account| account.broken && account.deployed.as_ref() == Some(item);
+        let known = |other: &Line, account: &Account| kin(other) && (self.is_own(other, item) || broken(account));
+        !hub.is_fork(line) && self.lines.iter().any(|(other, account)| known(other, account))
     }
 
     /// Whether an item was answered for this line only while it may have been for another own one of the same branch,

@@ -16,7 +16,8 @@ impl Oracle {
     pub(super) fn note_trust(&mut self, answer: &Answer, now: At) {
         let silent = !self.weather.silent_for(now).is_zero();
         let told = matches!(answer.standing, Standing::Refused | Standing::Unknown);
-        self.trust.asked(now, self.weather.calm_for(now) > HEALTHY, !(silent && told));
+        let calm = self.weather.calm_for(now);
+        self.trust.asked(now, Some(calm).filter(|calm| *calm > HEALTHY), !(silent && told));
     }
 
     pub(super) fn note(&mut self, line: &Line, several: bool, answer: &Answer, now: At) {

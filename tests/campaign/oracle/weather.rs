@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::hub::At;
+use crate::{hub::At, rules::MEMORY};
 
 /// The troubles that were made, and what remains of them.
 #[derive(Debug, Default)]
@@ -81,7 +81,7 @@ impl Trust {
 
     /// It is written.
     pub(crate) fn flushed(&mut self) {
-        self.written = self.written.max(self.least.saturating_sub(UNWRITTEN));
+        self.written = self.written.max(self.least.saturating_sub(UNWRITTEN + MEMORY));
     }
 
     /// Another process goes on: nobody watched meanwhile, but for another replica.
@@ -91,14 +91,20 @@ impl Trust {
         self.perhaps.take_if(|_| alone);
     }
 
-    pub(crate) fn asked(&mut self, now: At, surely: bool, perhaps: bool) {
-        if let Some(before) = self.surely.filter(|_| surely) {
-            self.least += now.saturating_sub(before).min(LONGEST_STEP);
+    /// Somebody asked, in weather that has surely been calm for so long, if it was.
+    pub(crate) fn asked(&mut self, now: At, surely: Option<Duration>, perhaps: bool) {
+        if let Some((before, calm)) = self.surely.zip(surely) {
+            // Something may have been wrong in between.
+            self.least += now.saturating_sub(before).min(LONGEST_STEP).min(calm);
         }
         if let Some(before) = self.perhaps.filter(|_| perhaps) {
             self.most += now.saturating_sub(before).min(LONGEST_STEP);
         }
-        self.surely = surely.then_some(now);
+        if surely.is_none() && self.surely.is_some() {
+            // What is answered from memory counts with the next look, which there was none of.
+            self.least = self.least.saturating_sub(MEMORY);
+        }
+        self.surely = surely.map(|_| now);
         self.perhaps = perhaps.then_some(now);
     }
 }
