@@ -97,6 +97,7 @@ impl Accounts {
                 account.spent = books.spent;
                 account.not_yet_at = books.not_yet_at;
                 account.unheard |= books.unheard;
+                account.perhaps_anothers |= books.perhaps_anothers;
                 taken_over = true;
             }
             if let Some(item) = &books.deployed
