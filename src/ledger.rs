@@ -43,18 +43,17 @@ mod trust;
 mod withdrawal;
 mod write;
 
-use self::{
-    facts::IN_USE,
-    merges::{Remembered, TestMerge},
-    mirror::{Mirror, State},
-    store::{Batch, Store},
-};
 pub use self::{
     facts::{Candidate, Known, LedgerError, LineKey, Listed, Record, Recorded},
     lists::{Guarded, HeldBack, KnownLists, ListKey, ListRecord, ListedLists, Subject},
     mirror::Newer,
     store::Source,
     trust::TrustKey,
+};
+use self::{
+    merges::{Remembered, TestMerge},
+    mirror::{Mirror, State},
+    store::{Batch, Store},
 };
 
 /// What a ledger is told by the configuration.

@@ -1,11 +1,12 @@
 //! GitHub: what is the head of a line, what did CI say of its commits.
 //!
 //! ```text
-//! GitHub      cached and coalesced questions
-//!   sweep     many lines together, before anybody waits for them
-//!   read      a document or a path each, judged as a whole
-//!   send      credential, limits, redirects, refusals
-//!   transport one exchange, through octocrab
+//! GitHub        cached and coalesced questions
+//!   sweep       many lines together, before anybody waits for them
+//!   on_its_way  what somebody is reading already: who asks for it waits
+//!   read        a document or a path each, judged as a whole
+//!   send        credential, limits, redirects, refusals
+//!   transport   one exchange, through octocrab
 //! ```
 //!
 //! One question is one GraphQL request: an own branch, the pull requests with that head name and the commits of the

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What is said of a ledger that another process uses.
-pub(super) const IN_USE: &str = "another lastgreen uses it";
+pub(in crate::ledger) const IN_USE: &str = "another lastgreen uses it";
 
 /// What a record belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

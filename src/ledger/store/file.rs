@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::ledger::IN_USE;
+use crate::ledger::facts::IN_USE;
 
 /// Locks a file beside the ledger for as long as it is used.
 pub(super) fn lock(ledger: &Path) -> Result<File, String> {
