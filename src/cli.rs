@@ -57,7 +57,8 @@ enum Command {
     Serve(ConfigArg),
     /// Ask for one branch and print the parameters as JSON. Exit code 3: no build yet; 4: nobody could say.
     Resolve(resolve::ResolveArgs),
-    /// Try everything: configuration, token, GitHub, each registry; one line each. Exit code 5: something is wrong.
+    /// Try everything: configuration, tokens, the ledger, GitHub, each registry, query and plugin; one line each. Exit
+    /// code 5: something is wrong.
     Check(ConfigArg),
     /// Ask the service that runs here whether it is ready. Exit code 1: it is not.
     Health(health::HealthArgs),

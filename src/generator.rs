@@ -16,6 +16,7 @@ mod guard;
 mod heard;
 mod item;
 mod known;
+mod names;
 mod parts;
 mod plain;
 mod served;
@@ -35,7 +36,7 @@ pub use self::{
     plain::PlainGenerator,
     served::Served,
 };
-use self::{item::images_of, table::Decision};
+use self::{item::images_of, names::Names, table::Decision};
 use crate::{
     clock::{Moment, SharedClock},
     domain::{Answer, ImageSpec, Item, Misfit, OutputTemplate, Question, QuestionError},
@@ -81,6 +82,7 @@ pub struct Generator {
     pulls: Parts,
     ledger: Arc<Ledger>,
     book: Book,
+    names: Names,
     clock: SharedClock,
 }
 
@@ -158,7 +160,7 @@ impl Generator {
         let pulls = Part { name: "pulls".into(), source: Source::Pulls(Arc::clone(&build)), only_if: None };
         let name = Arc::clone(&options.name);
         let pulls = Parts::new(name, vec![pulls], (None, guard), Arc::clone(&ledger), Arc::clone(&clock));
-        Self { options, build, parts, pulls, ledger, book, clock }
+        Self { options, build, parts, pulls, ledger, book, names: Names::default(), clock }
     }
 
     /// Its name.
@@ -263,6 +265,9 @@ impl Generator {
         let mut seen = None;
         let answered = self.answer_by_the_table(question, parameters, deadline, &mut seen).await;
         let answer = answered.as_ref().map(|answered| &answered.answer);
+        if let Ok(answer) = answer {
+            self.note_name(question, seen.as_ref().and_then(|seen| seen.line.as_ref()), answer);
+        }
         let is_news = self.book.note(question, seen, answer, self.clock.now());
         (answered, is_news)
     }

@@ -157,12 +157,12 @@ impl Ledger {
         self.memory().mirror.known(key).1
     }
 
-    /// Notes that a line which was answered before is *not yet* now (or, with `false`, that nobody can say), and
-    /// tells for how long it has been so. The clock stands still while nobody can say, and counts no step between two
-    /// questions longer than two hours.
-    pub fn not_yet_for(&self, key: &LineKey, said: bool) -> Duration {
+    /// Notes that a line which was answered before is *not yet* now, and since when the upstreams could say so (or, with
+    /// `None`, that nobody can say), and tells for how long it has been so. The clock stands still while nobody can say,
+    /// and counts no step between two questions longer than two hours.
+    pub fn not_yet_for(&self, key: &LineKey, could_say_since: Option<Moment>) -> Duration {
         let now = self.clock.now();
-        self.memory().mirror.not_yet_for(key, said, now)
+        self.memory().mirror.not_yet_for(key, could_say_since, now)
     }
 
     /// Notes that a line was asked.
@@ -248,7 +248,7 @@ impl Ledger {
     pub fn watched(&self, key: &TrustKey, could_say_since: Option<Moment>) {
         let now = self.clock.now();
         let since = could_say_since.filter(|_| self.is_fresh());
-        self.memory().mirror.watched(key, now, since);
+        self.memory().mirror.watched(key, now, (since, self.trust_after));
     }
 
     /// Remembers a test merge of a pull request's head.

@@ -98,7 +98,6 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("kube", &["kubernetes/"]),
     ("k8s_openapi", &["kubernetes/"]),
     ("sqlx", &["ledger/store", "parts/sql/"]),
-    ("maud", &["http/explain/"]),
     ("moka", &["upstream/"]),
     ("governor", &["upstream/", "http/pace.rs"]),
     ("clap", &["cli.rs", "cli/", "main.rs"]),

@@ -63,11 +63,15 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
     }
     map.finish(&[]);
 
-    if let (Some(field), Some(listen), Some(ops)) = (listen_field, listen, &ops)
+    if let (Some(listen), Some(ops)) = (listen, &ops)
         && listen == ops.listen
         && listen.port() != 0
     {
-        field.error("this is the address of `ops.listen` too");
+        match (&listen_field, &ops_field) {
+            (Some(field), _) => field.error("this is the address of `ops.listen` too"),
+            (None, Some(field)) => field.error("its `listen` is the plugin's address too, by default"),
+            (None, None) => {}
+        }
     }
     let of_generators =
         generators.iter().flat_map(BTreeMap::values).filter_map(|generator| generator.token_file.as_ref());

@@ -91,8 +91,8 @@ struct File {
     registries: Option<Vec<Registry>>,
     /// Where plugin services are looked for, if a generator has plugins with a `service`.
     kubernetes: Option<Kubernetes>,
-    /// The generators by name: `POST /<name>/api/v1/getparams.execute`. A sole one also answers at `/`. A name has
-    /// lower-case letters, digits and `-`, at most 63, and is not `api`.
+    /// The generators by name: `POST /<name>/api/v1/getparams.execute`. A sole one also answers at
+    /// `/api/v1/getparams.execute`. A name has lower-case letters, digits and `-`, at most 63, and is not `api`.
     #[schemars(extend("minProperties" = 1, "propertyNames" = { "pattern": NAME_PATTERN, "not": { "const": "api" } }))]
     generators: BTreeMap<String, Generator>,
 }
@@ -101,11 +101,11 @@ struct File {
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 struct Ops {
-    /// Where health and metrics are served.
+    /// Where health, metrics, `/explain`, and what operators see and change are served.
     #[schemars(extend("default" = address(file::defaults::OPS_LISTEN)))]
     listen: Option<Address>,
-    /// The file with the tokens that may change something, one a line; without it nobody may. It is read again when it
-    /// changes.
+    /// The file with the tokens of operators, who may see and change the ledger, the guard and the plugins, one a line;
+    /// without it nobody may. It is read again when it changes.
     #[schemars(extend("examples" = ["/var/run/lastgreen/ops-token"]))]
     token_file: Option<String>,
     /// Who may see at `/explain` why previews are as they are.
@@ -251,12 +251,12 @@ struct RegistryPace {
     concurrent: Option<u32>,
 }
 
-/// A generator: what one URL answers, made of one or more of `build` and `sql`.
+/// A generator: what one URL answers, made of one or more of `build`, `sql` and `plugins`.
 #[derive(JsonSchema)]
 #[schemars(
     rename_all = "camelCase",
     deny_unknown_fields,
-    extend("anyOf" = [{ "required": ["build"] }, { "required": ["sql"] }])
+    extend("anyOf" = [{ "required": ["build"] }, { "required": ["sql"] }, { "required": ["plugins"] }])
 )]
 struct Generator {
     /// The file with the tokens that may ask this generator, one a line; left out, those of the `tokenFile` for all. It

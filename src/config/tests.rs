@@ -194,6 +194,8 @@ fn values_of_the_wrong_form_name_the_right_one() {
     assert_eq!(error("", "answerWithin:\n"), format!("c:9:13: answerWithin: expected {form}, got nothing"));
     assert_eq!(error("", "listen: :4355\n"), "c:9:9: listen: expected an address as `0.0.0.0:4355`, got `:4355`");
     assert_eq!(error("", "listen: 0.0.0.0:9355\n"), "c:9:9: listen: this is the address of `ops.listen` too");
+    let taken = error("", "ops: { listen: 0.0.0.0:4355 }\n");
+    assert_eq!(taken, "c:9:6: ops: its `listen` is the plugin's address too, by default");
     let key = "c:9:13: generators.preview.build.walk: expected a whole number from 1 to 100, got";
     assert_eq!(in_build("walk: 101"), format!("{key} the number 101"));
     assert_eq!(in_build("walk: 1.5"), format!("{key} the number 1.5"));

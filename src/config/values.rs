@@ -22,7 +22,7 @@ pub struct Inbound {
 pub struct Ops {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// The file with the tokens that may change something, one a line; without it nobody may.
+    /// The file with the tokens of operators, who may see and change things, one a line; without it nobody may.
     pub token_file: Option<PathBuf>,
     /// Who may see why previews are as they are.
     pub explain: Explain,

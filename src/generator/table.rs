@@ -18,7 +18,7 @@ use std::sync::Arc;
 use super::{Generator, Hold, item::images_of};
 use crate::{
     clock::Moment,
-    domain::{Answer, Branch, Build, Question, Standing, WhyNothing},
+    domain::{Answer, Branch, Build, CommitSha, Line, Question, Standing, WhyNothing},
     ledger::{Candidate, Known, LedgerError, Record, Recorded, TrustKey},
     parts::build::{Meant, Outcome, Resolution},
 };
@@ -62,7 +62,7 @@ impl Generator {
             && let Some(record) = self.ledger.take_withdrawn(&meant.key)
         {
             // Its record came through after all, when nobody waited for it any more.
-            self.audit(meant, &record, HOLD_ENDED, &resolution.reason);
+            self.audit(withdrawn(meant, &record), HOLD_ENDED, &resolution.reason);
         }
         let trusted = trust.is_some_and(|trust| self.ledger.trusted(&trust));
         match (&resolution.outcome, known) {
@@ -111,7 +111,7 @@ impl Generator {
                 Decision::Answer { answer, good_until: resolution.good_until }
             }
             Ok(Recorded::Superseded(record)) => {
-                self.held(&record, &meant, (&resolution.reason, Moment::START), until).await
+                self.held(record, &meant, (&resolution.reason, Moment::START), until).await
             }
             Err(error) => {
                 tracing::error!(generator = %self.options.name, line = %meant.key.line, %error, "a build cannot be recorded and is not answered");
@@ -126,7 +126,12 @@ impl Generator {
     /// Not yet, though it was answered before: held, until the operator's `hold` ends it.
     async fn not_yet(&self, record: Arc<Record>, resolution: Resolution, until: Moment) -> Decision {
         let Some(meant) = &resolution.line else { return nothing(WhyNothing::NotYet, resolution.reason) };
-        let spent = self.ledger.not_yet_for(&meant.key, true);
+        if resolution.reconfigured {
+            // Nothing was taken back that was answered: only the configuration wants more of it.
+            self.ledger.not_yet_for(&meant.key, None);
+            return self.held(record, meant, (&resolution.reason, resolution.good_until), until).await;
+        }
+        let spent = self.ledger.not_yet_for(&meant.key, self.build.upstreams_well_since());
         let ended = match self.options.hold {
             Hold::Forever => false,
             Hold::For(limit) => spent >= limit,
@@ -134,7 +139,7 @@ impl Generator {
         };
         let known = Known::Item(Arc::clone(&record));
         if ended && self.ledger.record_nothing(&meant.key, name_of(meant), (&known, false), until).await == Ok(true) {
-            self.audit(meant, &record, HOLD_ENDED, &resolution.reason);
+            self.audit(withdrawn(meant, &record), HOLD_ENDED, &resolution.reason);
             return nothing(WhyNothing::HoldEnded, resolution.reason);
         }
         let good_until = match self.options.hold {
@@ -143,7 +148,7 @@ impl Generator {
         };
         // An end that cannot be recorded is tried again.
         let good_until = if ended { Moment::START } else { good_until };
-        self.held(&record, meant, (&resolution.reason, good_until), until).await
+        self.held(record, meant, (&resolution.reason, good_until), until).await
     }
 
     /// Forks are refused: the operator's word, even where a build was answered before.
@@ -154,7 +159,7 @@ impl Generator {
             let recorded = self.ledger.record_nothing(&meant.key, name_of(meant), (known, false), until).await;
             // Where somebody else was quicker, he has said it.
             if let (Known::Item(record), true) = (known, is_news && recorded != Ok(false)) {
-                self.audit(meant, record, "forks are refused", &resolution.reason);
+                self.audit(withdrawn(meant, record), "forks are refused", &resolution.reason);
             }
         }
         let good_until = if known == Some(Known::Nothing) { resolution.good_until } else { Moment::START };
@@ -165,8 +170,8 @@ impl Generator {
     async fn unknown(&self, known: &Known, resolution: Resolution, trusted: bool, until: Moment) -> Decision {
         match (known, &resolution.line) {
             (Known::Item(record), Some(meant)) => {
-                self.ledger.not_yet_for(&meant.key, false);
-                self.held(record, meant, (&resolution.reason, Moment::START), until).await
+                self.ledger.not_yet_for(&meant.key, None);
+                self.held(Arc::clone(record), meant, (&resolution.reason, Moment::START), until).await
             }
             _ if resolution.ambiguous => refuse(resolution),
             (Known::Nothing, _) => nothing(WhyNothing::NeverAnswered, resolution.reason),
@@ -191,12 +196,21 @@ impl Generator {
     /// What was answered last, for a reason and as long as that is good.
     async fn held(
         &self,
-        record: &Record,
+        mut record: Arc<Record>,
         meant: &Meant,
         (reason, good_until): (&str, Moment),
         until: Moment,
     ) -> Decision {
-        let renewed = self.build.renewed(meant, record, until).await;
+        let renewed = loop {
+            let version = self.ledger.version(&meant.key);
+            let renewed = self.build.renewed(meant, &record, until).await;
+            // The registry may have been asked meanwhile, and another build been recorded.
+            let is_another = |now: &Arc<Record>| now.build.commit() != record.build.commit();
+            match self.ledger.item(&meant.key).filter(is_another) {
+                Some(now) if self.ledger.version(&meant.key) != version => record = now,
+                _ => break renewed,
+            }
+        };
         // What is missing is looked for again.
         let good_until = if renewed.missing.is_empty() { good_until } else { Moment::START };
         let reasons: Vec<_> =
@@ -220,17 +234,22 @@ impl Generator {
     }
 
     /// The one event that says why a preview that existed is withdrawn.
-    fn audit(&self, meant: &Meant, record: &Record, why: &str, reason: &str) {
+    pub(super) fn audit(&self, (line, branch, commit): (&Line, &Branch, CommitSha), why: &str, reason: &str) {
         tracing::warn!(
             generator = %self.options.name,
-            line = %meant.key.line,
-            branch = %meant.branch,
-            commit = %record.build.commit(),
+            %line,
+            %branch,
+            %commit,
             why,
             reason,
             "an empty list follows an item: the preview is withdrawn"
         );
     }
+}
+
+/// What is withdrawn with a line's item.
+fn withdrawn<'a>(meant: &'a Meant, record: &Record) -> (&'a Line, &'a Branch, CommitSha) {
+    (&meant.key.line, &meant.branch, record.build.commit())
 }
 
 /// The head branch of a line, and whether it is an own one.

@@ -77,7 +77,8 @@ async fn metrics(State(ops): State<Arc<Ops>>) -> impl IntoResponse {
 async fn nothing(request: Request) -> Reply {
     let path = excerpt(request.uri().path());
     reply::problem(&Problem::NoSuchPath(format!(
-        "nothing lives at `{path}`; health is at `/livez` and `/readyz`, numbers are at `/metrics`"
+        "nothing lives at `{path}`; health is at `/livez` and `/readyz`, numbers are at `/metrics`, why previews \
+         are as they are is at `/explain`"
     )))
 }
 

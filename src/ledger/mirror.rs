@@ -314,16 +314,14 @@ impl Mirror {
         }
     }
 
-    /// Counts *not yet*, and tells for how long it has been so.
-    pub(super) fn not_yet_for(&mut self, key: &LineKey, said: bool, now: Moment) -> Duration {
+    /// Counts *not yet*, as far as the upstreams could say so without a break, and tells for how long it has been so.
+    pub(super) fn not_yet_for(&mut self, key: &LineKey, could_say_since: Option<Moment>, now: Moment) -> Duration {
         let Some(entry) = self.lines.get_mut(key) else { return Duration::ZERO };
-        if let Some(before) = entry.not_yet_at
-            && said
-        {
-            entry.spent += now.since(before).min(LONGEST_STEP);
+        if let Some((before, since)) = entry.not_yet_at.zip(could_say_since) {
+            entry.spent += now.since(before.max(since)).min(LONGEST_STEP);
             entry.asked.not_yet_seconds = entry.spent.as_secs();
         }
-        entry.not_yet_at = said.then_some(now);
+        entry.not_yet_at = could_say_since.map(|_| now);
         entry.spent
     }
 
@@ -379,10 +377,15 @@ impl Mirror {
     }
 
     /// Counts the time since a set's last question.
-    pub(super) fn watched(&mut self, key: &TrustKey, now: Moment, could_say_since: Option<Moment>) {
+    pub(super) fn watched(
+        &mut self,
+        key: &TrustKey,
+        now: Moment,
+        (could_say_since, trust_after): (Option<Moment>, Duration),
+    ) {
         // Whoever asks under ever new names earns no trust for them.
         if self.watches.len() < WATCHES || self.watches.contains_key(key) {
-            self.watches.entry(key.clone()).or_default().note(now, could_say_since);
+            self.watches.entry(key.clone()).or_default().note(now, could_say_since, trust_after);
         }
     }
 }

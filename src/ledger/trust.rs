@@ -19,6 +19,10 @@ pub struct TrustKey {
 /// unless it is told otherwise.
 const LONGEST_STEP: Duration = Duration::from_mins(45);
 
+/// How many steps a watch has at least, however short it is: two questions are none, for others of their set may not
+/// have been asked at all.
+const LEAST_STEPS: u32 = 2;
+
 /// The time watched so far.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
@@ -30,10 +34,10 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Counts the time since the last question for as long as the upstreams could say something without a break, and if
-    /// they could then, too.
-    pub(super) fn note(&mut self, now: Moment, could_say_since: Option<Moment>) {
+    /// they could then, too. The whole watch is to last for `trust_after`.
+    pub(super) fn note(&mut self, now: Moment, could_say_since: Option<Moment>, trust_after: Duration) {
         if let Some((before, since)) = self.last_good.zip(could_say_since) {
-            self.seen += now.since(before.max(since)).min(LONGEST_STEP);
+            self.seen += now.since(before.max(since)).min(LONGEST_STEP).min(trust_after / LEAST_STEPS);
         }
         self.last_good = could_say_since.map(|_| now);
     }
@@ -59,6 +63,8 @@ impl Watch {
 mod tests {
     use super::*;
 
+    const DAY: Duration = Duration::from_hours(24);
+
     #[test]
     fn an_outage_does_not_count() {
         let mut watch = Watch::default();
@@ -72,18 +78,28 @@ mod tests {
             // Others met an outage that was over five minutes ago.
             (80, Some(75), 25),
         ] {
-            watch.note(at(minute), since.map(at));
+            watch.note(at(minute), since.map(at), DAY);
             assert_eq!(watch.seen(), Duration::from_secs(60 * seen), "minute {minute}");
         }
         // Nobody has seen what was in these hours.
-        watch.note(at(600), Some(at(75)));
+        watch.note(at(600), Some(at(75)), DAY);
         assert_eq!(watch.seen(), Duration::from_mins(25) + LONGEST_STEP);
         let mut watch = Watch { seen: Duration::from_mins(20), last_good: Some(at(70)), ..Watch::default() };
         watch.take_in(300, at(70));
         assert_eq!(watch.seen(), Duration::from_mins(20));
         watch.take_in(1500, at(70));
         assert_eq!(watch.seen(), Duration::from_mins(25));
-        watch.note(at(71), Some(at(0)));
+        watch.note(at(71), Some(at(0)), DAY);
         assert_eq!(watch.seen(), Duration::from_mins(26));
+    }
+
+    #[test]
+    fn two_questions_are_no_watch() {
+        let mut watch = Watch::default();
+        let trust_after = Duration::from_mins(10);
+        for (minute, seen) in [(0, 0), (13, 5), (14, 6), (40, 11)] {
+            watch.note(Moment::after_start(Duration::from_secs(60 * minute)), Some(Moment::START), trust_after);
+            assert_eq!(watch.seen(), Duration::from_secs(60 * seen), "minute {minute}");
+        }
     }
 }

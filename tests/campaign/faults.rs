@@ -3,7 +3,7 @@
 //! Left out is what no reader can tell from the truth: a registry that answers 404 for what is there, or names another
 //! image's digest in answer to a HEAD. The latter is a mutation: it shows that the oracle would object.
 
-use std::time::Duration;
+use std::{mem::discriminant, time::Duration};
 
 use fastrand::Rng;
 use lastgreen_sim::{Fault, Target, What};
@@ -68,8 +68,42 @@ fn ways(rng: &mut Rng) -> (&'static str, What, u64) {
         ("lying body", What::LyingBody, 15),
         ("foreign realm", What::CrossHostRealm(text("http://127.0.0.1:1/token")), 75),
     ];
+    let mut kinds: Vec<_> =
+        all.iter().filter(|(_, what, _)| is_told(what)).map(|(_, what, _)| discriminant(what)).collect();
+    // Those of a kind stand together.
+    kinds.dedup();
+    assert_eq!(kinds.len(), KINDS, "a way to fail is not told");
     let nth = rng.usize(..all.len());
     all.into_iter().nth(nth).expect("one of them")
+}
+
+/// How many kinds of [`What`] are told, which is all but one.
+const KINDS: usize = 19;
+
+/// Whether a kind of failure is told; whoever adds one must say so here, and tell it above.
+fn is_told(what: &What) -> bool {
+    match what {
+        What::WrongDigestHeader => false,
+        What::Status(..)
+        | What::TooManyRequests { .. }
+        | What::SecondaryLimit
+        | What::RateLimited200
+        | What::GraphqlErrorIn200 { .. }
+        | What::PartialData { .. }
+        | What::TruncatedJson
+        | What::NotJson
+        | What::ConnectionReset
+        | What::Hang
+        | What::NoDigestHeader
+        | What::MalformedDigestHeader
+        | What::HugeBody
+        | What::RedirectTo(..)
+        | What::CrossHostRealm(..)
+        | What::HeadNotAllowed
+        | What::LyingBody
+        | What::EmptyBody200
+        | What::Echo(..) => true,
+    }
 }
 
 /// How many of the ways only a registry knows; they are the last ones.

@@ -14,6 +14,8 @@ use crate::{
 pub(crate) enum Mutation {
     /// Nothing is held.
     HoldOff,
+    /// A build is answered that is older than what was answered last.
+    GoesBack,
     /// A required check that is missing counts as green.
     RequireDropped,
     /// No checks count as green.
@@ -42,6 +44,8 @@ pub(crate) enum Mutation {
     HeardTooLate,
     /// What vanishes is not looked at.
     GuardOff,
+    /// What vanishes is held back, be it ever so little.
+    GuardTooStrict,
     /// Another plugin that is down has an empty list.
     OutageIsEmpty,
     /// What the parts said last is lost with the process.
@@ -52,8 +56,9 @@ pub(crate) enum Mutation {
 
 impl Mutation {
     /// All of them, with their names and the promises that they may break.
-    pub(crate) const ALL: [(Self, &str, &[Promise]); 18] = [
+    pub(crate) const ALL: [(Self, &str, &[Promise]); 20] = [
         (Self::HoldOff, "hold_off", &[Promise::NothingWithdrawn]),
+        (Self::GoesBack, "an_older_build", &[Promise::NeverBack]),
         (Self::RequireDropped, "missing_check_taken_for_green", &[Promise::OnlyGreen]),
         (Self::NoChecksPass, "no_checks_taken_for_green", &[Promise::OnlyGreen]),
         (Self::SettleOff, "green_believed_at_once", &[Promise::OnlyGreen]),
@@ -76,6 +81,7 @@ impl Mutation {
         ),
         (Self::HeardTooLate, "heard_too_late", &[Promise::NothingLost, Promise::NothingWithdrawn, Promise::NeverBack]),
         (Self::GuardOff, "guard_off", &[Promise::NothingLost, Promise::NothingWithdrawn]),
+        (Self::GuardTooStrict, "guard_too_strict", &[Promise::LetGo]),
         (Self::OutageIsEmpty, "an_outage_is_an_empty_list", &[Promise::NothingLost, Promise::NothingWithdrawn]),
         (Self::ListsNotKept, "lists_not_kept", &[Promise::NobodyElses]),
         (Self::InputsIgnored, "inputs_ignored", &[Promise::AsSaid]),
@@ -83,14 +89,19 @@ impl Mutation {
 
     /// Whether it breaks a rule of the parts beside a build.
     pub(crate) fn is_of_parts(self) -> bool {
-        matches!(self, Self::GuardOff | Self::OutageIsEmpty | Self::ListsNotKept | Self::InputsIgnored)
+        matches!(
+            self,
+            Self::GuardOff | Self::GuardTooStrict | Self::OutageIsEmpty | Self::ListsNotKept | Self::InputsIgnored
+        )
     }
 
     /// Those of the parts that it breaks.
     pub(crate) fn prepare_parts(self, rules: &mut PartRules) {
-        if self == Self::GuardOff {
-            let window = Duration::from_mins(10);
-            rules.guard = Some(Guard { max_drop: 20, min_items: 2, window });
+        let window = Duration::from_mins(10);
+        match self {
+            Self::GuardOff => rules.guard = Some(Guard { max_drop: 20, min_items: 2, window }),
+            Self::GuardTooStrict => rules.guard = Some(Guard { max_drop: 80, min_items: 20, window }),
+            _ => {}
         }
     }
 

@@ -62,10 +62,6 @@ impl Tally {
         *self.events.entry(what).or_default() += 1;
     }
 
-    pub(crate) fn add_events(&mut self, what: &'static str, count: u64) {
-        *self.events.entry(what).or_default() += count;
-    }
-
     pub(crate) fn fault(&mut self, what: &'static str) {
         *self.faults.entry(what).or_default() += 1;
     }

@@ -9,6 +9,7 @@ use crate::{
     ledgers::{FOLDER, URL},
     mutations::Mutation,
     parts::PartRules,
+    story::is_shared,
 };
 
 /// The repository of all stories.
@@ -104,9 +105,11 @@ pub(crate) enum Ahead {
 }
 
 impl Ahead {
-    /// By the seed, and not by its dice: what else happens in a story does not hang on it.
-    pub(crate) fn by(seed: u64) -> Self {
-        match seed % 4 {
+    /// By the seed, and not by its dice: what else happens in a story does not hang on it. All kinds are there with two
+    /// replicas, too.
+    fn by(seed: u64) -> Self {
+        let nth = if is_shared(seed) { seed / 8 } else { seed };
+        match nth % 4 {
             0 => Self::Always,
             2 => Self::WithQuestions,
             _ => Self::Never,
@@ -115,18 +118,18 @@ impl Ahead {
 }
 
 impl Rules {
-    pub(crate) fn random(rng: &mut Rng) -> Self {
+    pub(crate) fn random(rng: &mut Rng, seed: u64) -> Self {
         let minutes = |count: u64| Duration::from_secs(60 * count);
+        let limit = [minutes(20), minutes(2 * 60), minutes(7 * 24 * 60)][(seed % 3) as usize];
         Self {
             tags: [Tags::Sha, Tags::Sha, Tags::ShaOrMerge, Tags::Moving][rng.usize(..4)],
-            hold: [Hold::Forever, Hold::Forever, Hold::Forever, Hold::For(minutes(7 * 24 * 60)), Hold::Never]
-                [rng.usize(..5)],
+            hold: [Hold::Forever, Hold::Forever, Hold::Forever, Hold::For(limit), Hold::Never][rng.usize(..5)],
             forks: rng.u8(..3) > 0,
             trust_after: [minutes(10), minutes(60), minutes(60), minutes(24 * 60)][rng.usize(..4)],
             require: rng.u8(..5) < 2,
             auth: [Auth::Anonymous, Auth::Anonymous, Auth::Bearer, Auth::OtherHost][rng.usize(..4)],
             ledger: if rng.u8(..5) == 0 { LedgerKind::Memory } else { LedgerKind::Sqlite },
-            ahead: Ahead::Never,
+            ahead: Ahead::by(seed),
         }
     }
 

@@ -267,7 +267,7 @@ func TestPermissions(t *testing.T) {
 			switch rule.Resources[0] {
 			case "services":
 				slices.Sort(rule.Verbs)
-				if !slices.Equal(rule.Verbs, []string{"get", "list", "watch"}) {
+				if !slices.Equal(rule.Verbs, []string{"list", "watch"}) {
 					t.Errorf("%v", rule)
 				}
 			case "secrets":

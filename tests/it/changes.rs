@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lastgreen_sim::{Fault, ImageSpec, Target, What, sha};
+use lastgreen_sim::{Fault, ImageSpec, Pull, Sim, Target, What, World, sha};
 use serde_json::json;
 
 use crate::stage::{Digests, REPO, Reply, Setup, Stage};
@@ -107,14 +107,18 @@ async fn passing_the_number_later_changes_nothing() {
 
 #[tokio::test]
 async fn a_renamed_generator_finds_what_can_be_found_and_guesses_nothing() {
-    let renamed = || Setup { name: "previews", ..Setup::default() };
-    let stage = Stage::new(Setup::default()).await;
+    // Trust that was earned under the old name is none under the new one.
+    let trusting = || Setup { trust_after: "1s", ..Setup::default() };
+    let renamed = || Setup { name: "previews", ..trusting() };
+    let stage = Stage::new(trusting()).await;
+    stage.earn_trust().await;
     stage.pull(1, "feature", "a1");
     let build = stage.built("a1");
     stage.ask("feature").await.is(&build, "fresh");
     stage.push("feature", "a2");
     stage.sim.world(|world| world.red(REPO, "a2"));
     stage.pass(301);
+    stage.flush().await;
     let stage = stage.restarted(&renamed());
     let question = || json!({ "branch": "feature" });
     stage.ask("feature").await.is_refused(404);
@@ -129,8 +133,11 @@ async fn a_renamed_generator_finds_what_can_be_found_and_guesses_nothing() {
     // What was under way when time was up may still fail.
     stage.until(asking).await.is(&build, "fresh");
     // Under its old name everything is as it was.
-    let stage = stage.restarted(&Setup::default());
+    let stage = stage.restarted(&trusting());
     stage.ask("feature").await.is(&build, "fresh");
+    github_down(&stage);
+    stage.pass(301);
+    stage.ask("unheard-of").await.is_nothing("unknown");
 }
 
 #[tokio::test]
@@ -207,6 +214,96 @@ async fn an_image_that_moved_is_looked_up_where_it_is_now() {
         stage.sim.world(|world| world.push_image("myorg/web", &format!("sha-{}", sha("a1")), &ImageSpec::default()));
     stage.pass(301);
     assert_eq!(value(&stage.ask("feature").await, "digestFront"), web);
+}
+
+#[tokio::test]
+async fn another_registry_is_asked_for_the_recorded_build() {
+    let (stage, build) = red_after(Setup::default()).await;
+    let mut world = World::with_repository(REPO);
+    let tag = format!("sha-{}", sha("a1"));
+    let spec = ImageSpec { content: Some("built elsewhere".to_owned()), ..ImageSpec::default() };
+    let there = ["myorg/front", "myorg/back"].map(|image| world.push_image(image, &tag, &spec));
+    let other = Sim::start(world).await;
+    other.fail(Fault::always(Target::Registry, What::Status(503, String::new())));
+    let moved = || Setup { registry: Some(other.registry_host()), ..Setup::default() };
+    let both = |reply: &Reply| ["digestFront", "digestBack"].map(|key| value(reply, key).to_owned());
+    let stage = stage.restarted(&moved());
+    let reply = stage.ask("feature").await;
+    assert_eq!((both(&reply), reply.standing()), (["", ""].map(str::to_owned), "held"));
+    assert!(reply.reason().contains("`digestFront` is not whole"), "{}", reply.reason());
+    // What was recorded of the former registry is not forgotten for that.
+    let stage = stage.restarted(&Setup::default());
+    stage.ask("feature").await.is(&build, "held");
+    other.clear_faults();
+    let stage = stage.restarted(&moved());
+    assert_eq!(both(&stage.ask("feature").await), there);
+    github_down(&stage);
+    other.fail(Fault::always(Target::Registry, What::Status(503, String::new())));
+    let stage = stage.restarted(&moved());
+    assert_eq!(both(&stage.ask("feature").await), there);
+}
+
+#[tokio::test]
+async fn a_configuration_that_wants_more_ends_no_hold() {
+    let label = "      outputs: { version: \"{digestBack.label:org.opencontainers.image.version}\" }\n";
+    for generator in ["    hold: never", "    hold: 1h"] {
+        let setup = || Setup { generator, ..Setup::default() };
+        let mut stage = Stage::new(setup()).await;
+        stage.pull(1, "feature", "a1");
+        let build = stage.built("a1");
+        stage.ask("feature").await.is(&build, "fresh");
+        // This image was cleaned up, and with it its labels; its digest is recorded.
+        stage.sim.world(|world| world.registry.repositories.remove("myorg/back"));
+        for (changed, key, of) in [
+            (Setup { more_images: &[("digestWorker", "worker")], ..setup() }, "digestWorker", "digestFront"),
+            (Setup { front_in: "web", ..setup() }, "digestFront", "digestBack"),
+            (Setup { build: label, ..setup() }, "version", "digestFront"),
+        ] {
+            stage = stage.restarted(&changed);
+            for _ in 0..4 {
+                let reply = stage.ask("feature").await;
+                assert_eq!((value(&reply, key), reply.standing()), ("", "held"), "{generator}: {}", reply.reason());
+                assert!(!value(&reply, of).is_empty());
+                stage.pass(1801);
+            }
+        }
+        // That it is red is another matter.
+        stage.sim.world(|world| world.red(REPO, "a1"));
+        for _ in 0..4 {
+            stage.pass(1801);
+            stage.ask("feature").await;
+        }
+        stage.ask("feature").await.is_nothing("not-yet");
+    }
+}
+
+#[tokio::test]
+async fn a_renamed_repository_is_the_same_under_its_new_name_and_another_is_another() {
+    let (stage, build) = red_after(Setup::default()).await;
+    let renamed = || Setup { repository: "myorg/renamed", ..Setup::default() };
+    stage.sim.world(|world| {
+        world.rename_repository(REPO, "myorg/renamed");
+    });
+    let stage = stage.restarted(&renamed());
+    stage.ask("feature").await.is(&build, "held");
+    stage.ask_number("feature", 1).await.is(&build, "held");
+    stage.flush().await;
+    github_down(&stage);
+    let stage = stage.restarted(&renamed());
+    stage.ask_number("feature", 1).await.is(&build, "held");
+    stage.sim.clear_faults();
+    // Somebody else's pull request of the same number and name.
+    stage.sim.world(|world| {
+        world.create_repository(REPO);
+        world.push(REPO, "main", "n1", &[]);
+        world.create_branch(REPO, "feature", "n1");
+        world.push(REPO, "feature", "c1", &[]);
+        world.open_pull(REPO, Pull::new(1, "feature"));
+    });
+    let stage = stage.restarted(&Setup::default());
+    stage.ask_number("feature", 1).await.is_nothing("not-yet");
+    let stage = stage.restarted(&renamed());
+    stage.ask_number("feature", 1).await.is(&build, "held");
 }
 
 #[tokio::test]

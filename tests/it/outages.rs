@@ -109,10 +109,39 @@ async fn a_trusted_ledger_knows_that_nothing_is_deployed() {
 }
 
 #[tokio::test]
+async fn two_questions_for_another_line_earn_no_trust() {
+    let setup = || Setup { trust_after: "10m", ..Setup::default() };
+    let stage = Stage::new(setup()).await;
+    stage.pull(1, "feature", "a1");
+    let build = stage.built("a1");
+    stage.ask("feature").await.is(&build, "fresh");
+    let stage = stage.restarted_without_ledger(&setup());
+    stage.ask("main").await;
+    stage.pass(790);
+    stage.ask("main").await;
+    stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
+    stage.until(stage.asking(json!({"branch": "feature"}))).await.is_refused(503);
+    // Whoever is asked about a third time has been asked about with all others of the set.
+    stage.sim.clear_faults();
+    stage.pass(600);
+    stage.ask("main").await;
+    stage.pass(600);
+    stage.ask("main").await;
+    stage.pass(600);
+    stage.ask("main").await;
+    stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
+    stage.pass(301);
+    stage.ask("unheard-of").await.is_nothing("unknown");
+}
+
+#[tokio::test]
 async fn trust_is_not_earned_during_an_outage() {
     let stage = Stage::new(trusting()).await;
     stage.pull(1, "feature", "a1");
+    // Which repository it is must be known, else there is nothing to be trusted.
+    stage.ask("main").await.is_nothing("not-yet");
     stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
+    stage.pass(301);
     for _ in 0..3 {
         stage.until(stage.asking(json!({"branch": "feature"}))).await.is_refused(503);
         stage.pass(600);
@@ -145,6 +174,29 @@ async fn hold_ends_on_not_yet_only() {
     stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
     stage.pass(301);
     stage.ask("feature").await.is_nothing("unknown");
+}
+
+#[tokio::test]
+async fn a_hold_stands_still_in_an_outage_that_only_another_line_met() {
+    let stage = Stage::new(Setup { generator: "    hold: 1h", ..Setup::default() }).await;
+    stage.pull(1, "feature", "a1");
+    let build = stage.built("a1");
+    stage.ask("feature").await.is(&build, "fresh");
+    stage.sim.world(|world| world.red(REPO, "a1"));
+    stage.pass(301);
+    stage.ask("feature").await.is(&build, "held");
+    stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
+    stage.pass(301);
+    stage.until(stage.asking(json!({"branch": "main"}))).await.is_refused(503);
+    stage.pass(3000);
+    stage.sim.clear_faults();
+    stage.ask("main").await.is_nothing("not-yet");
+    stage.pass(600);
+    stage.ask("feature").await.is(&build, "held");
+    stage.pass(2900);
+    stage.ask("feature").await.is(&build, "held");
+    stage.pass(200);
+    stage.ask("feature").await.is_nothing("not-yet");
 }
 
 #[tokio::test]

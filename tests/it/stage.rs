@@ -48,6 +48,10 @@ pub(crate) struct Setup {
     pub(crate) name: &'static str,
     /// The repository of the front's image in the registry.
     pub(crate) front_in: &'static str,
+    /// The registry of all images, where it is not that of the world.
+    pub(crate) registry: Option<String>,
+    /// The GitHub repository.
+    pub(crate) repository: &'static str,
     /// Further images, each a key with a repository.
     pub(crate) more_images: &'static [(&'static str, &'static str)],
     /// Whether lines are looked at before they are asked for. Most stories count what one question costs.
@@ -65,6 +69,8 @@ impl Default for Setup {
             file: "",
             name: "preview",
             front_in: "front",
+            registry: None,
+            repository: REPO,
             more_images: &[],
             ahead: false,
         }
@@ -228,11 +234,11 @@ impl Stage {
         tokio::spawn(ask(self.router(), parameters))
     }
 
-    /// Earns the ledger's trust: with `trustAfter: 1s`, two questions a second apart that GitHub can answer.
+    /// Earns the ledger's trust: with `trustAfter: 1s`, three questions that GitHub is asked for.
     pub(crate) async fn earn_trust(&self) {
-        for _ in 0..2 {
+        for _ in 0..3 {
             self.ask("main").await;
-            self.pass(2);
+            self.pass(301);
         }
     }
 
@@ -251,6 +257,11 @@ impl Stage {
     pub(crate) async fn settled(&self) {
         self.clock.caught_up().await;
         self.generator.settled().await;
+    }
+
+    /// Writes what no answer waits for.
+    pub(crate) async fn flush(&self) {
+        self.ledger.flush(self.soon()).await.unwrap();
     }
 
     /// When the ledger was told last that a pull request was asked for.
@@ -369,7 +380,7 @@ impl Reply {
 }
 
 fn config(sim: &Sim, folder: &str, setup: &Setup) -> String {
-    let host = sim.registry_host();
+    let host = setup.registry.clone().unwrap_or_else(|| sim.registry_host());
     let image = |name: &str, tags: &[&str]| {
         let references: Vec<_> = tags.iter().map(|tag| format!("\"{host}/myorg/{name}:{tag}\"")).collect();
         format!("[{}]", references.join(", "))
@@ -400,7 +411,7 @@ generators:
   {}:
 {}
     build:
-      repository: {REPO}
+      repository: {}
       images:
         digestFront: {}
         digestBack: {}
@@ -411,6 +422,7 @@ generators:
         sim.github_url(),
         setup.name,
         generator,
+        setup.repository,
         image(setup.front_in, &setup.front),
         image("back", &setup.back),
         more,

@@ -120,6 +120,34 @@ async fn who_is_slow_does_not_bring_back_what_another_has_replaced() {
 }
 
 #[tokio::test]
+async fn what_is_held_is_what_was_recorded_while_its_images_were_completed() {
+    let Some(server) = Postgres::shared() else { return };
+    let mut stage = Stage::new().await;
+    let (_, b, old) = two(&server, &stage, "completed").await;
+    stage.sim.world(|world| world.red(REPO, "a1"));
+    // This one wants a label that nobody has looked at yet.
+    stage.build = "      outputs: { version: \"{digest.label:org.opencontainers.image.version}\" }\n";
+    let mut a = stage.on_database(&server.url("completed"));
+    a.keep();
+    a.rested().await;
+    let of_a1 = [format!("sha-{}", sha("a1")), old].map(|reference| Target::manifest("myorg/front", &reference));
+    for target in of_a1.clone() {
+        stage.sim.hold(target);
+    }
+    stage.sim.reset_counts();
+    let slow = a.asking("feature");
+    stage.sim.wait_for(|counts| counts.registry() > 0).await;
+    let version = a.ledger.version(&a.key(1));
+    let new = recorded(&stage, &b).await;
+    until("the other hears of it", || a.ledger.version(&a.key(1)) > version).await;
+    for target in of_a1 {
+        stage.sim.release(target);
+    }
+    let reply = slow.await.unwrap();
+    assert_eq!((&reply.body["output"]["parameters"][0]["digest"], reply.standing()), (&new.into(), "held"));
+}
+
+#[tokio::test]
 async fn a_connection_that_is_cut_is_made_again() {
     let Some(server) = Postgres::shared() else { return };
     let stage = Stage::new().await;

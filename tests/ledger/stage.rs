@@ -39,6 +39,8 @@ pub(crate) struct Stage {
     pub(crate) tag: &'static str,
     /// Further lines below the generator, indented by four.
     pub(crate) generator: &'static str,
+    /// Further lines below its build part, indented by six.
+    pub(crate) build: &'static str,
     /// Whether lines are looked at before they are asked for, which has stories of its own.
     pub(crate) ahead: bool,
     /// Further keys of the ledger.
@@ -55,7 +57,7 @@ impl Stage {
         std::fs::write(folder.path().join("token"), "strong-password\n").unwrap();
         std::fs::write(folder.path().join("github"), PersonalToken::DEFAULT).unwrap();
         let sim = Sim::start(world).await;
-        Self { sim, folder, tag: "sha-{sha}", generator: "", ahead: false, ledger: "" }
+        Self { sim, folder, tag: "sha-{sha}", generator: "", build: "", ahead: false, ledger: "" }
     }
 
     /// The ledger's file, for those that are kept in one.
@@ -111,12 +113,13 @@ generators:
 {}
     build:
       repository: {REPO}
-      images:
+{}      images:
         digest: \"{host}/myorg/front:{tag}\"
 ",
             self.ledger,
             self.sim.github_url(),
-            generator
+            generator,
+            self.build,
         )
     }
 

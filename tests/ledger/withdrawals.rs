@@ -87,6 +87,38 @@ async fn a_fork_that_is_refused_is_said_once() {
     assert!(events[0].contains("why=\"forks are refused\"") && events[0].contains("line=#7"), "{}", events[0]);
 }
 
+#[tokio::test]
+async fn a_name_that_becomes_another_lines_is_said_once() {
+    let stage = Stage::new().await;
+    let logs = Logs::begin();
+    let replica = stage.on_file();
+    stage.sim.world(|world| world.create_branch(REPO, "feature", "m1"));
+    stage.sim.world(|world| world.push(REPO, "feature", "a1", &[]));
+    replica.ask("feature").await.is_nothing("not-yet");
+    stage.sim.world(|world| world.open_pull(REPO, Pull::new(1, "feature")));
+    let digest = stage.built("a1");
+    stage.pass(301, &[&replica]);
+    replica.ask("feature").await.is(&digest, "fresh");
+    // What the branch has without its pull request is not in the build's history.
+    stage.sim.world(|world| {
+        world.close_pull(REPO, 1);
+        world.force_push(REPO, "feature", "b1", &["m1"]);
+    });
+    stage.pass(301, &[&replica]);
+    replica.ask("feature").await.is_nothing("unknown");
+    for _ in 0..3 {
+        stage.pass(301, &[&replica]);
+        replica.ask("feature").await.is_nothing("not-yet");
+        // Who gives the number has lost nothing.
+        replica.ask_number("feature", 1).await.shows(&digest);
+    }
+    let events = logs.with(EVENT);
+    assert_eq!(events.len(), 1, "{events:#?}");
+    for part in ["line=#1", "branch=feature", "why=\"the name means another line now\"", "commit=", "reason="] {
+        assert!(events[0].contains(part), "no `{part}` in {}", events[0]);
+    }
+}
+
 /// Makes every commit that changes a line wait for a lock.
 const COMMITS_WAIT: &str = "
     CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS

@@ -183,6 +183,26 @@ fn what_is_required_is_the_same() {
 }
 
 #[test]
+fn the_parts_that_will_do_alone_are_the_same() {
+    const PARTS: [&str; 3] = ["build", "sql", "plugins"];
+    let root = schema();
+    let generator = resolved(&root, &root["properties"]["generators"]["additionalProperties"]);
+    let chosen: Vec<_> = generator["anyOf"].as_array().unwrap().iter().map(|one| &one["required"][0]).collect();
+    assert_eq!(chosen, PARTS);
+    let mut read_with = 0;
+    for place in pointers(&example(), &[Step::Key("generators".to_owned()), Step::AnyKey]) {
+        let its = example().pointer(&place).unwrap().as_object().unwrap().clone();
+        for kept in PARTS.iter().copied().filter(|part| its.contains_key(*part)).map(Some).chain([None]) {
+            let only =
+                |map: &mut Map<String, Value>| map.retain(|key, _| !PARTS.contains(&&**key) || Some(&**key) == kept);
+            assert_eq!(read(&place, only).is_ok(), kept.is_some(), "{place} {kept:?}");
+            read_with += usize::from(kept.is_some());
+        }
+    }
+    assert!(read_with >= PARTS.len(), "{read_with}");
+}
+
+#[test]
 fn the_defaults_are_the_same() {
     let mut count = 0;
     for object in all_objects() {

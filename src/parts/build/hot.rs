@@ -261,12 +261,12 @@ impl Hot {
         (next, finals)
     }
 
-    /// Whether a line was asked since it was looked at last.
     /// How many lines it has.
     pub(super) fn len(&self) -> usize {
         self.state().lines.len()
     }
 
+    /// Whether a line was asked for since then.
     pub(super) fn was_asked_since(&self, by: &By, moment: Moment) -> bool {
         self.state().lines.get(by).is_some_and(|line| line.asked.is_some_and(|asked| asked >= moment))
     }

@@ -61,6 +61,9 @@ pub struct Resolution {
     /// How old it may be when it is answered from memory, if it is not final and that is longer than for what CI still
     /// decides: the head is green, and has been waiting for its images.
     pub fresh_for: Option<Duration>,
+    /// Whether what was answered last is still green and on the walk. Its digests are recorded, so what it lacks is what
+    /// the configuration did not want then.
+    pub reconfigured: bool,
     /// What was answered before, as the line that this one came from, where the ledger could not be told of that.
     pub inherited: Option<Arc<Record>>,
     /// Whether GitHub shows no such pull request, so that nothing is known of it.
@@ -110,6 +113,7 @@ impl Resolution {
             upstream_failed: false,
             is_final: false,
             fresh_for: None,
+            reconfigured: false,
             inherited: None,
             unseen: false,
             disowns: false,

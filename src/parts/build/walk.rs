@@ -27,6 +27,8 @@ struct Ended {
     unknown: Option<UpstreamError>,
     /// How often the head's images are looked for, if the head is green and only they are missing.
     head_awaits: Option<Duration>,
+    /// Whether what was answered last is still green, and only images of it are missing.
+    recorded_awaits: bool,
 }
 
 /// What became of one commit.
@@ -58,7 +60,8 @@ impl BuildPart {
     }
 
     async fn walk_on(&self, walk: &mut Walk<'_>, view: View<'_>) -> Ended {
-        let mut ended = Ended { found: None, considered: Vec::new(), unknown: None, head_awaits: None };
+        let mut ended =
+            Ended { found: None, considered: Vec::new(), unknown: None, head_awaits: None, recorded_awaits: false };
         for index in 0.. {
             let chain = match walk.reach(index).await {
                 Ok(chain) => chain,
@@ -80,8 +83,11 @@ impl BuildPart {
                     ended.found = Some((build, believed));
                     break;
                 }
-                Step::Awaited(wait) if index == 0 => ended.head_awaits = Some(wait),
-                Step::Awaited(_) | Step::PassedOver => {}
+                Step::Awaited(wait) => {
+                    ended.recorded_awaits |= view.record.is_some_and(|record| record.build.commit() == commit.sha);
+                    ended.head_awaits = ended.head_awaits.or((index == 0).then_some(wait));
+                }
+                Step::PassedOver => {}
                 Step::Unknown(error) => {
                     ended.unknown = ended.unknown.or(Some(error));
                     // What was answered before is held. Else an older commit is a true answer all the same.
@@ -138,7 +144,7 @@ impl BuildPart {
     /// Turns the end of a walk into a resolution.
     fn conclude(&self, ended: Ended, walk: &Walk<'_>, view: View<'_>) -> Resolution {
         let meant = view.meant;
-        let Ended { found, considered, unknown, head_awaits } = ended;
+        let Ended { found, considered, unknown, head_awaits, recorded_awaits } = ended;
         let passed_over = if found.is_some() { considered.len() - 1 } else { considered.len() };
         let why = reason(&considered[..passed_over]);
         let head_red = considered.first().is_some_and(|head| matches!(head.verdict, Ok(Verdict::Red(_))));
@@ -161,6 +167,7 @@ impl BuildPart {
             good_until: if is_settled { walk.began + good_for } else { Moment::START },
             is_final,
             fresh_for: head_awaits.filter(|_| unknown.is_none()).map(|wait| wait.min(self.options.settled)),
+            reconfigured: recorded_awaits,
             ..Resolution::of(outcome, Some(meant.meant()), reason)
         }
     }

@@ -239,9 +239,8 @@ impl Oracle {
                 Promise::NothingWithdrawn
                     .violated(format!("{last} was answered before, and is withdrawn as {}", standing.word()))
             }
-            // "A ledger that was lost and a line with no green commit left on its walk is the one case." The table knows
-            // another one, which is let pass and counted: the ledger has been watching for long enough, so that it
-            // believes to know what it never saw, and this line can be told nothing of.
+            // "A ledger that was lost and a line with no green commit left on its walk is the one case." A ledger that is
+            // trusted again has been asked about every line meanwhile, so nothing that is deployed is unknown to it.
             Known::Never
                 if standing == Standing::Unknown
                     && !account.unheard
@@ -259,7 +258,17 @@ impl Oracle {
     /// A 503, which stops everybody.
     fn judge_refusal(&self, line: &Line, question: &Question, prior: &Prior, now: At) -> Result<(), Violation> {
         let calm = self.weather.calm_for(now);
-        if prior.broken || self.replicas.may_be_deaf(now) {
+        if self.replicas.may_be_deaf(now) {
+            // What it answered itself it remembers, whether or not the ledger can be read.
+            let remembers = question.number.is_some() && self.replicas.has_own(line);
+            let is_sure = !(prior.broken || prior.taken_over || prior.perhaps_taken_over || prior.account.unheard);
+            return if remembers && is_sure && !self.is_refused_fork(line) {
+                Promise::NobodyElses.violated("the database is gone, but this replica has answered a build itself")
+            } else {
+                Ok(())
+            };
+        }
+        if prior.broken {
             return Ok(());
         }
         if calm > HEALTHY {

@@ -100,6 +100,13 @@ impl Lists {
         self.accounts.clear();
     }
 
+    /// A program's process is another one: what it asked first is its first read again.
+    pub(super) fn restarts(&mut self, program: usize) {
+        for account in self.accounts.values_mut() {
+            account.asked.take_if(|(_, of)| *of == program);
+        }
+    }
+
     /// The programs' wall clock was changed.
     pub(crate) fn wall_clock_jumps(&mut self) {
         self.accounts.values_mut().flat_map(|account| &mut account.states).for_each(State::blur);

@@ -72,13 +72,12 @@ pub(crate) struct Oracle {
     replicas: Replicas,
     /// The books of the parts beside a build, where there are any.
     pub(crate) lists: Option<Lists>,
-    /// Previews that went because a ledger that was lost is trusted again.
-    pub(crate) withdrawn_on_trust: u64,
 }
 
 impl Oracle {
     pub(crate) fn new(rules: Rules) -> Self {
         Self {
+            trust: Trust::new(rules.trust_after),
             rules,
             hub: Hub::default(),
             shelf: Shelf::default(),
@@ -90,14 +89,12 @@ impl Oracle {
             heads: HashMap::new(),
             ready_since: HashMap::new(),
             accounts: Accounts::default(),
-            trust: Trust::default(),
             seen_merges: HashSet::new(),
             written_merges: HashSet::new(),
             garbage: false,
             asked: Vec::new(),
             replicas: Replicas::default(),
             lists: None,
-            withdrawn_on_trust: 0,
         }
     }
 
@@ -126,7 +123,7 @@ impl Oracle {
         if let Some(lists) = &mut self.lists {
             lists.forget();
         }
-        self.trust = Trust::default();
+        self.trust = Trust::new(self.rules.trust_after);
         self.seen_merges.clear();
         self.written_merges.clear();
         self.garbage = false;
@@ -143,6 +140,9 @@ impl Oracle {
         self.replicas.restarts(program, now);
         // A second read is one of the same process.
         self.asked.retain(|(_, of, _)| *of != program);
+        if let Some(lists) = &mut self.lists {
+            lists.restarts(program);
+        }
         self.trust.restarts(!self.rules.ledger.is_shared());
         self.seen_merges.clone_from(&self.written_merges);
     }

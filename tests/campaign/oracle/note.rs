@@ -80,8 +80,7 @@ impl Oracle {
             }
             (None, Standing::Refused) => {}
             (None, standing) => {
-                let lost = account.known == Known::Never && account.deployed.is_some();
-                self.withdrawn_on_trust += u64::from(lost && standing == Standing::Unknown);
+                self.replicas.answered_nothing(line);
                 account.deployed = None;
                 account.deployed_at = now;
                 if standing == Standing::NotYet {

@@ -68,6 +68,16 @@ impl Replicas {
         }
     }
 
+    /// Whether the one that answers has answered an item for this line itself, and nothing else since.
+    pub(super) fn has_own(&self, line: &Line) -> bool {
+        self.own.contains_key(&(self.answers, line.clone()))
+    }
+
+    /// An empty list was answered.
+    pub(super) fn answered_nothing(&mut self, line: &Line) {
+        self.own.remove(&(self.answers, line.clone()));
+    }
+
     /// The one that answers was able to read what the others recorded, unless it may be deaf.
     pub(super) fn hears(&mut self, now: At) {
         if !self.may_be_deaf(now) {

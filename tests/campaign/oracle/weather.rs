@@ -56,8 +56,9 @@ impl Weather {
 ///
 /// The time between two questions counts if the upstreams could say something at both. Whether they could, the oracle
 /// knows for sure in calm weather, and it knows that they could not where GitHub is silent and the answer says so.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Trust {
+    longest_step: Duration,
     pub(crate) least: Duration,
     pub(crate) most: Duration,
     surely: Option<At>,
@@ -69,14 +70,24 @@ pub(crate) struct Trust {
 /// What is between two questions further apart, nobody saw.
 const LONGEST_STEP: Duration = Duration::from_mins(45);
 
+/// Two questions are no watch: it takes so many steps at least.
+const LEAST_STEPS: u32 = 2;
+
 /// Less than that is not worth writing.
 const UNWRITTEN: Duration = Duration::from_secs(61);
 
 impl Trust {
+    /// Of a new ledger, that is to watch for so long.
+    pub(crate) fn new(after: Duration) -> Self {
+        let [least, most, written] = [Duration::ZERO; 3];
+        let longest_step = LONGEST_STEP.min(after / LEAST_STEPS);
+        Self { longest_step, least, most, surely: None, perhaps: None, written }
+    }
+
     /// Somebody asked, and did not wait for what the program learned.
     pub(crate) fn may_have_asked(&mut self, now: At) {
         let before = self.perhaps.replace(now);
-        self.most += before.map_or(Duration::ZERO, |before| now.saturating_sub(before).min(LONGEST_STEP));
+        self.most += before.map_or(Duration::ZERO, |before| now.saturating_sub(before).min(self.longest_step));
     }
 
     /// It is written.
@@ -95,10 +106,10 @@ impl Trust {
     pub(crate) fn asked(&mut self, now: At, surely: Option<Duration>, perhaps: bool) {
         if let Some((before, calm)) = self.surely.zip(surely) {
             // Something may have been wrong in between.
-            self.least += now.saturating_sub(before).min(LONGEST_STEP).min(calm);
+            self.least += now.saturating_sub(before).min(self.longest_step).min(calm);
         }
         if let Some(before) = self.perhaps.filter(|_| perhaps) {
-            self.most += now.saturating_sub(before).min(LONGEST_STEP);
+            self.most += now.saturating_sub(before).min(self.longest_step);
         }
         if surely.is_none() && self.surely.is_some() {
             // What is answered from memory counts with the next look, which there was none of.

@@ -166,6 +166,9 @@ impl PartRules {
     ) -> String {
         let guard = match self.guard.filter(|_| mutation != Some(Mutation::GuardOff)) {
             None => "off".to_owned(),
+            Some(Guard { window, .. }) if mutation == Some(Mutation::GuardTooStrict) => {
+                format!("{{ maxDrop: 0%, minItems: 1, window: {}s }}", window.as_secs())
+            }
             Some(Guard { max_drop, min_items, window }) => {
                 format!("{{ maxDrop: {max_drop}%, minItems: {min_items}, window: {}s }}", window.as_secs())
             }

@@ -81,6 +81,7 @@ pub(crate) struct Stage<'a> {
 }
 
 /// An answer as it came over HTTP.
+#[derive(Clone, Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,

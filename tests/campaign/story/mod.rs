@@ -5,7 +5,7 @@ mod parts;
 mod people;
 mod restarts;
 
-use std::{path::Path, rc::Rc, time::Duration};
+use std::{collections::HashMap, path::Path, rc::Rc, time::Duration};
 
 use chrono::TimeDelta;
 use fastrand::Rng;
@@ -21,7 +21,7 @@ use crate::{
     parts::{PartRules, Service, dice},
     report::{Log, Tally},
     rules::{Ahead, LedgerKind, Rules},
-    stage::{Shared, Stage},
+    stage::{Reply, Shared, Stage},
     world::{Event, World},
 };
 
@@ -52,8 +52,6 @@ pub(crate) fn tell(seed: u64, (mutation, parts): (Option<Mutation>, bool), datab
         let mut story = Story::begin(seed, (mutation, parts), databases).await;
         let violation = story.run().await.err();
         story.tally.stories += 1;
-        let withdrawn = story.world.oracle.withdrawn_on_trust;
-        story.tally.add_events("previews withdrawn by a lost ledger that was trusted again", withdrawn);
         Told { tally: story.tally, log: story.log, violation }
     })
 }
@@ -83,6 +81,8 @@ struct Story<'a> {
     pulls: u64,
     /// The program that was asked last.
     asked: usize,
+    /// What each question was answered fresh, for the rule that nobody goes back.
+    answered: HashMap<String, Vec<Reply>>,
     /// What happens beside, in some stories.
     tale: Option<Tale>,
 }
@@ -90,7 +90,7 @@ struct Story<'a> {
 impl<'a> Story<'a> {
     async fn begin(seed: u64, (mutation, parts): (Option<Mutation>, bool), databases: Option<&'a Databases>) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let mut rules = Rules { ahead: Ahead::by(seed), ..Rules::random(&mut rng) };
+        let mut rules = Rules::random(&mut rng, seed);
         let mut shared = None;
         let mut parts = dice(seed, mutation, parts).map(|mut rng| (PartRules::random(&mut rng), rng));
         if let Some(mutation) = mutation
@@ -136,6 +136,7 @@ impl<'a> Story<'a> {
             listed: Vec::new(),
             pulls: 0,
             asked: 0,
+            answered: HashMap::new(),
             tale,
         };
         story.people();
