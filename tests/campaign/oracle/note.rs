@@ -50,9 +50,12 @@ impl Oracle {
             (Some(item), standing) => {
                 let mut spent = prior.account.spent;
                 let mut not_yet_at = prior.account.not_yet_at;
-                if standing == Standing::Fresh {
+                // Another replica may have read it before it was *not yet*: then the hold's clock goes on.
+                let read_before =
+                    self.rules.ledger.is_shared() && not_yet_at.is_some_and(|at| now.saturating_sub(at) <= MEMORY);
+                if standing == Standing::Fresh && !read_before {
                     (spent, not_yet_at) = (Duration::ZERO, None);
-                } else {
+                } else if standing == Standing::Held {
                     spent += not_yet_at.map_or(Duration::ZERO, |at| now.saturating_sub(at));
                     not_yet_at = (!silent).then_some(now);
                 }
