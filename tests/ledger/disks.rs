@@ -136,6 +136,24 @@ async fn a_file_that_may_only_be_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn it_is_ready_with_nothing_outside_of_it() {
+    let stage = Stage::new().await;
+    stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
+    stage.sim.fail(Fault::always(Target::Registry, What::Status(503, String::new())));
+    // Nobody listens at this port.
+    let (url, config) = (stage.folder.path().join("url"), stage.folder.path().join("config.yaml"));
+    fs::write(&url, "postgres://nobody:secret@127.0.0.1:1/none").unwrap();
+    fs::write(&config, stage.config(&format!("urlFile: \"{}\"", url.display()))).unwrap();
+    let serving = Serving::start(&config);
+    assert!(serving.is_ready());
+    let reply = serving.ask("feature");
+    assert_eq!(reply.status(), 503);
+    assert!(reply.body.contains("the ledger cannot be used: the database cannot be reached"), "{reply:?}");
+    assert!(serving.is_ready());
+    serving.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_may_only_be_read() {
     let stage = Stage::new().await;
     let place = Place::new(&stage);

@@ -166,6 +166,29 @@ async fn a_connection_that_is_cut_is_made_again() {
 }
 
 #[tokio::test]
+async fn an_older_schema_is_moved_on_by_whoever_starts_first() {
+    let Some(server) = Postgres::shared() else { return };
+    let stage = Stage::new().await;
+    let (a, b, old) = two(&server, &stage, "older").await;
+    a.crash().await;
+    b.crash().await;
+    // As the program left it that did not know lists.
+    for statement in ["DROP TABLE lastgreen_lists", "UPDATE lastgreen_ledger SET schema_version = 1"] {
+        server.execute("older", statement).await;
+    }
+    stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
+    let replicas: Vec<_> = (0..3).map(|_| stage.on_database(&server.url("older"))).collect();
+    let asked: Vec<_> = replicas.iter().map(|replica| replica.asking("feature")).collect();
+    for reply in asked {
+        reply.await.unwrap().is(&old, "held");
+    }
+    let mut outsider = server.connect("older").await;
+    let found = "SELECT schema_version, (SELECT count(*) FROM lastgreen_lists) FROM lastgreen_ledger";
+    let (schema, lists): (i64, i64) = sqlx::query_as(found).fetch_one(&mut outsider).await.unwrap();
+    assert_eq!((schema, lists), (2, 0));
+}
+
+#[tokio::test]
 async fn replicas_that_start_at_once_make_one_ledger() {
     let Some(server) = Postgres::shared() else { return };
     let stage = Stage::new().await;
