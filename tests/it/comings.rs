@@ -146,6 +146,22 @@ async fn a_branch_that_disowns_its_pull_requests_build_freezes_nobody_later() {
 }
 
 #[tokio::test]
+async fn a_branch_that_gained_its_pull_request_unseen_by_its_name_has_its_build_in_an_outage() {
+    let stage = Stage::new(Setup::default()).await;
+    stage.sim.world(|world| world.create_branch(REPO, "feature", "m1"));
+    stage.push("feature", "a1");
+    stage.ask("feature").await.is_nothing("not-yet");
+    stage.sim.world(|world| world.open_pull(REPO, Pull::new(1, "feature")));
+    let build = stage.built("a1");
+    stage.ask_number("feature", 1).await.is(&build, "fresh");
+    down(&stage);
+    stage.pass(301);
+    stage.ask("feature").await.is(&build, "held");
+    let stage = stage.restarted(&Setup::default());
+    stage.ask("feature").await.is(&build, "held");
+}
+
+#[tokio::test]
 async fn an_image_that_comes_late_is_found_by_whichever_question() {
     let stage = Stage::new(Setup::default()).await;
     stage.pull(1, "feature", "a1");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{BuildPart, Meant, Resolution, line::MeantLine};
 use crate::{
     domain::{CommitSha, Line, Question},
-    ledger::LineKey,
+    ledger::{LineKey, Newer},
     upstream::{Kind, UpstreamError},
 };
 
@@ -73,12 +73,15 @@ impl BuildPart {
         let key =
             |line: &Line| LineKey { generator: Arc::clone(&self.options.generator), repository, line: line.clone() };
         let recorded = || self.ledger.line_by_name(&self.options.generator, repository, branch);
+        let has_newer_item =
+            |line: &Line| matches!(self.ledger.newer_of_same_branch(&key(line), branch), Some(Newer::Item(..)));
         let with_head = |sha| lines.iter().find(|line| self.sightings.knows_head(repository, line, sha)).cloned();
         let line = match (question.number, question.head_sha, &*lines) {
             (Some(number), ..) => Line::Pull(number),
             (None, Some(sha), _) if with_head(sha).is_some() => with_head(sha)?,
-            // Whoever asked by this name was told that there is nothing, and is not told of what another line had.
-            (None, None, [only]) if self.ledger.has_nothing(&key(only)) => only.clone(),
+            // Whoever asked by this name was told that there is nothing, and is not told of what another line had before.
+            // An item that was recorded since, as the branch gained or lost its pull request, is the last word.
+            (None, None, [only]) if self.ledger.has_nothing(&key(only)) && !has_newer_item(only) => only.clone(),
             (None, None, _) if recorded().is_some() => recorded()?,
             (None, _, [only]) => only.clone(),
             // Nobody has read this name since the process began: what is recorded tells, be it that there was nothing.
