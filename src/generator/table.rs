@@ -78,7 +78,7 @@ impl Generator {
             (Outcome::NotYet, Ok(known)) => {
                 // That this cannot be recorded makes the answer no less true; it is tried again.
                 if let Some(meant) = &resolution.line
-                    && (known == Known::Never && !resolution.unseen || resolution.disowns)
+                    && (known == Known::Never && !resolution.unseen || resolution.disowns.is_some())
                     && self.ledger.record_nothing(&meant.key, name_of(meant), (&known, true), until).await.is_err()
                 {
                     return nothing(WhyNothing::NotYet, resolution.reason);

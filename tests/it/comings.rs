@@ -162,6 +162,23 @@ async fn a_branch_that_gained_its_pull_request_unseen_by_its_name_has_its_build_
 }
 
 #[tokio::test]
+async fn a_read_from_before_a_branch_gained_its_pull_request_disowns_nothing() {
+    let stage = Stage::new(Setup::default()).await;
+    stage.sim.world(|world| world.create_branch(REPO, "feature", "m1"));
+    stage.push("feature", "a1");
+    stage.sim.world(|world| world.red(REPO, "a1"));
+    stage.pass(60);
+    stage.ask("feature").await.is_nothing("not-yet");
+    stage.push("feature", "a2");
+    let build = stage.built("a2");
+    stage.sim.world(|world| world.open_pull(REPO, Pull::new(1, "feature")));
+    stage.ask_number("feature", 1).await.is(&build, "fresh");
+    // What was read by the name shows neither the push nor the pull request.
+    stage.ask("feature").await.is(&build, "fresh");
+    assert_eq!(stage.ask_number("feature", 1).await.standing(), "fresh");
+}
+
+#[tokio::test]
 async fn an_image_that_comes_late_is_found_by_whichever_question() {
     let stage = Stage::new(Setup::default()).await;
     stage.pull(1, "feature", "a1");

@@ -209,7 +209,7 @@ async fn a_new_branch_in_an_outage_is_nobody_else_s_problem() {
     preview.trust_after = "1s";
     preview.restart();
     let digest = preview.pull(1, "feature", "a1");
-    for _ in 0..2 {
+    for _ in 0..3 {
         preview.ask(json!({"branch": "feature"})).await.is(&items(&digest, BOTH), "fresh");
         preview.pass(20);
     }

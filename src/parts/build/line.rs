@@ -38,8 +38,9 @@ pub(super) struct MeantLine {
     took_over: bool,
     /// That record, where the ledger could not be told that it is this line's now.
     pub(super) inherited: Option<Arc<Record>>,
-    /// Whether something newer is recorded for another line of the same branch, which is not this one's.
-    pub(super) disowns: bool,
+    /// Whether something newer is recorded for another line of the same branch, which is not this one's: as of when that
+    /// is right.
+    pub(super) disowns: Option<Moment>,
     /// Whether there is a record that may be its own, of the line that it came from, but it cannot be read.
     pub(super) other_unreadable: bool,
     /// Its commits, where the reading brought them.
@@ -110,7 +111,7 @@ impl BuildPart {
                 test_merge: pull.test_merge,
                 took_over: false,
                 inherited: None,
-                disowns: false,
+                disowns: None,
                 other_unreadable: false,
                 commits: pull.commits.clone(),
             }),
@@ -123,7 +124,7 @@ impl BuildPart {
                 test_merge: None,
                 took_over: false,
                 inherited: None,
-                disowns: false,
+                disowns: None,
                 other_unreadable: false,
                 commits: Some(tip.commits.clone()),
             }),
@@ -213,7 +214,7 @@ impl BuildPart {
             || chain.commits.last().is_some_and(|oldest| oldest.parents.contains(&commit))
             || self.github.is_ancestor(&repository.name, commit, meant.head).await?;
         if !in_history {
-            meant.disowns = true;
+            meant.disowns = Some(as_of);
             return Ok(own);
         }
         meant.took_over = true;

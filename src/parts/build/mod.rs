@@ -190,7 +190,7 @@ impl BuildPart {
             // The same line may have been read since by its number, or by its name.
             let overtaken = match (&resolution.outcome, &resolution.line) {
                 (Outcome::Ready(build), Some(meant)) => self.ledger.overtaken(&meant.key, build, began),
-                _ => None,
+                _ => resolution.disowns.filter(|as_of| began < *as_of),
             };
             let since_again = match &resolution {
                 _ if overtaken.is_some() => overtaken.unwrap_or(asked),

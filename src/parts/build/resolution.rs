@@ -68,8 +68,9 @@ pub struct Resolution {
     pub inherited: Option<Arc<Record>>,
     /// Whether GitHub shows no such pull request, so that nothing is known of it.
     pub unseen: bool,
-    /// Whether what was recorded last under the branch's name is another line's, and not to be inherited.
-    pub disowns: bool,
+    /// Whether what was recorded last under the branch's name is another line's, and not to be inherited: as of when that
+    /// is right. An older read may not have shown yet that the branch gained or lost its pull request.
+    pub disowns: Option<Moment>,
     /// The doubt that made it unknown.
     pub(super) doubted: Option<StaleRead>,
 }
@@ -116,7 +117,7 @@ impl Resolution {
             reconfigured: false,
             inherited: None,
             unseen: false,
-            disowns: false,
+            disowns: None,
             doubted: None,
         }
     }

@@ -73,9 +73,12 @@ impl Replicas {
         self.own.contains_key(&(self.answers, line.clone()))
     }
 
-    /// An empty list was answered.
+    /// An empty list was answered, of which all hear for which the database is there.
     pub(super) fn answered_nothing(&mut self, line: &Line) {
-        self.own.remove(&(self.answers, line.clone()));
+        let gone = &self.gone;
+        self.own.retain(|(replica, of), _| {
+            of != line || *replica != self.answers && gone.get(replica).is_some_and(Option::is_none)
+        });
     }
 
     /// The one that answers was able to read what the others recorded, unless it may be deaf.
