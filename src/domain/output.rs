@@ -237,6 +237,9 @@ mod tests {
             assert!(error(unknown).starts_with("unknown placeholder"), "{unknown}");
         }
         assert_eq!(error("{sha"), "`{` without its partner in `{sha`");
+        // Keys that are refused themselves are shown as any text is.
+        let shown = OutputTemplate::parse("{fronts}", &["front\t", "\u{1b}[31m"]).unwrap_err().to_string();
+        assert!(shown.contains(r"(did you mean `{front\t}`?)") && shown.contains(r"{\u{1b}[31m.ref}"), "{shown}");
     }
 
     proptest! {

@@ -274,8 +274,10 @@ pub enum TemplateError {
 impl TemplateError {
     /// An unknown placeholder among the `known` ones.
     pub(super) fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Self {
-        let braced: Vec<_> = known.clone().map(|name| format!("{{{name}}}")).collect();
-        let nearest = nearest(name, known).map(|name| format!("{{{name}}}"));
+        // Those of images are named by the configuration, whatever it says.
+        let braced = |name| format!("{{{}}}", excerpt(name));
+        let nearest = nearest(name, known.clone()).map(braced);
+        let braced: Vec<_> = known.map(braced).collect();
         Self::Unknown { name: excerpt(name), nearest, known: braced.join(" ") }
     }
 }
