@@ -6,6 +6,7 @@
 //! | ready, but older than what was answered last on the same walk | | what was answered last |
 //! | ready, but it cannot be recorded | as *unknown* | held |
 //! | not yet | `[]` | held, until `hold` ends it |
+//! | not yet, only for want of images that the configuration adds | `[]` | held, whatever `hold` says |
 //! | unknown, ledger trusted | `[]` | held |
 //! | unknown, ledger new | refused | held |
 //! | whatever but ready, and the ledger or the record cannot be read | refused | held if still in memory |
