@@ -4,10 +4,19 @@
 use lastgreen_sim::{Fault, Pull, Target, What, sha};
 use serde_json::json;
 
-use crate::stage::{REPO, Setup, Stage};
+use crate::stage::{Digests, REPO, Setup, Stage};
 
 fn down(stage: &Stage) {
     stage.sim.fail(Fault::always(Target::GitHub, What::Status(502, String::new())));
+}
+
+/// `feature`, which was told to have nothing, gains a pull request and then a build.
+async fn gained(stage: &Stage) -> Digests {
+    stage.sim.world(|world| world.create_branch(REPO, "feature", "m1"));
+    stage.push("feature", "a1");
+    stage.ask("feature").await.is_nothing("not-yet");
+    stage.sim.world(|world| world.open_pull(REPO, Pull::new(1, "feature")));
+    stage.built("a1")
 }
 
 #[tokio::test]
@@ -125,11 +134,7 @@ async fn a_forks_pull_request_that_has_nothing_has_nothing_of_its_namesake_in_an
 #[tokio::test]
 async fn a_branch_that_disowns_its_pull_requests_build_freezes_nobody_later() {
     let stage = Stage::new(Setup::default()).await;
-    stage.sim.world(|world| world.create_branch(REPO, "feature", "m1"));
-    stage.push("feature", "a1");
-    stage.ask("feature").await.is_nothing("not-yet");
-    stage.sim.world(|world| world.open_pull(REPO, Pull::new(1, "feature")));
-    let build = stage.built("a1");
+    let build = gained(&stage).await;
     stage.pass(301);
     stage.ask("feature").await.is(&build, "fresh");
     stage.sim.world(|world| {
@@ -148,11 +153,7 @@ async fn a_branch_that_disowns_its_pull_requests_build_freezes_nobody_later() {
 #[tokio::test]
 async fn a_branch_that_gained_its_pull_request_unseen_by_its_name_has_its_build_in_an_outage() {
     let stage = Stage::new(Setup::default()).await;
-    stage.sim.world(|world| world.create_branch(REPO, "feature", "m1"));
-    stage.push("feature", "a1");
-    stage.ask("feature").await.is_nothing("not-yet");
-    stage.sim.world(|world| world.open_pull(REPO, Pull::new(1, "feature")));
-    let build = stage.built("a1");
+    let build = gained(&stage).await;
     stage.ask_number("feature", 1).await.is(&build, "fresh");
     down(&stage);
     stage.pass(301);
